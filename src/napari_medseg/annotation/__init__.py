@@ -1,0 +1,1 @@
+"""Label tools: arrays in, arrays out."""

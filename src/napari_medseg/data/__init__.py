@@ -1,0 +1,1 @@
+"""Data sets, splits, patches, intensity, augmentation."""

@@ -1,0 +1,1 @@
+"""One engine that runs any predictor over any array or zarr."""

@@ -1,0 +1,57 @@
+"""What a scheme hands to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from napari_medseg.config import WindowConfig
+from napari_medseg.structures import Image, MaskClass
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictor:
+    """A trained network with everything around it; a bundle of plain callables, no state.
+
+    The engine resamples the image by `scale_of`, cuts windows, calls `normalise` on each and `forward` on batches of
+    them, blends the mask logits, turns them into labels at the image's own resolution, and averages the tag logits.
+
+    Parameters
+    ----------
+    window
+        Size of a window in pixels of the working resolution, ([z,] y, x).
+    multiple
+        Windows may shrink to multiples of this (the network's total downsampling).
+    scale_of
+        Working pixels per image pixel, per spatial axis, for an image (0.5: the network works at half resolution).
+    prepare
+        Called once per image with the whole (lazy) image; what it returns is handed to `normalise` (intensity range
+        of a scan, say).
+    normalise
+        (pixels of shape (c, [z,] y, x) with the image's dtype, prepared) to float32 of shape (in_channels, [z,] y, x).
+    forward
+        float32 (b, in_channels, [z,] y, x) to (mask logits (b, classes + 1, [z,] y, x) or None, tag logits (b, tags)
+        or None).
+    classes
+        Mask classes in channel order after the background; empty when the network draws nothing.
+    tags
+        Tag names in channel order; empty when the network does not classify.
+    windows
+        Overlap and blending.
+    """
+
+    window: tuple[int, ...]
+    multiple: int
+    scale_of: Callable[[Image], tuple[float, ...]]
+    prepare: Callable[[Image], Any]
+    normalise: Callable[[npt.NDArray[Any], Any], npt.NDArray[Any]]
+    forward: Callable[[torch.Tensor], tuple[torch.Tensor | None, torch.Tensor | None]]
+    classes: Sequence[MaskClass]
+    tags: Sequence[str]
+    windows: WindowConfig

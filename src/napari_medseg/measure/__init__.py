@@ -1,0 +1,1 @@
+"""From labels and spacing to numbers."""

@@ -1,0 +1,311 @@
+"""The values that the layers of this package hand to each other: frozen, typed, with axes and units stated.
+
+Axes are letters: ``z`` (slice), ``y`` (row), ``x`` (column), ``t`` (time), ``c`` (channel). Arrays keep the order in
+which their file stores them (`Image.axes`), because napari and zarr want them so; everything that computes asks for
+``(c, [z,] y, x)`` through `Image.region`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Kind = Literal["image", "slide", "oct", "ct", "mr", "ultrasound"]
+KINDS: tuple[Kind, ...] = ("image", "slide", "oct", "ct", "mr", "ultrasound")
+
+#: Value of a pixel that nobody has looked at; never a class.
+NOT_LOOKED_AT = 255
+#: Value of a pixel that was looked at and holds no class.
+BACKGROUND = 0
+
+#: ``(start, stop)`` per spatial axis, in level-0 pixels, in the order of `Image.spatial_axes`.
+Box = tuple[tuple[int, int], ...]
+
+#: Called with (done, total, text); raises `errors.Cancelled` to stop the work that reports.
+Progress = Callable[[int, int, str], None]
+
+
+class ArrayLike(Protocol):
+    """What numpy and zarr arrays share, as far as this package needs it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    @property
+    def dtype(self) -> Any:
+        """Type of one element."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Part of the array, as numpy array."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image as a reader found it: lazy pixel levels and what is known about space.
+
+    Parameters
+    ----------
+    levels
+        Resolution levels, finest first; numpy or zarr arrays with the axes of `axes`. At least one.
+    axes
+        One letter per array axis, e.g. ``"yx"``, ``"yxc"``, ``"cyx"``, ``"zyx"``, ``"tyx"``.
+    spacing
+        Distance between neighbouring pixels per spatial axis, in the order of `spatial_axes` and the unit of `units`.
+        None where the file does not say; never invented.
+    units
+        One unit per spatial axis (``"micrometer"``, ``"millimeter"``, ``"second"``); None exactly where `spacing` is.
+    kind
+        What sort of image it is.
+    name
+        Short name for people, without folders.
+    path
+        Where it came from; None for arrays that were never on disk.
+    channels
+        Channel names; empty when there is no channel axis.
+    rgb
+        True when the channel axis is red, green, blue (always the last axis then, 3 entries).
+    series, series_names
+        Which of the file's series this is, and what they are called (a single-image file has one).
+    warnings
+        Sentences about what was odd in the file, for people.
+    metadata
+        Further facts by key; never personal data.
+    """
+
+    levels: tuple[ArrayLike, ...]
+    axes: str
+    spacing: tuple[float, ...] | None = None
+    units: tuple[str, ...] | None = None
+    kind: Kind = "image"
+    name: str = ""
+    path: Path | None = None
+    channels: tuple[str, ...] = ()
+    rgb: bool = False
+    series: int = 0
+    series_names: tuple[str, ...] = ("",)
+    warnings: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def data(self) -> ArrayLike:
+        """The finest level."""
+        return self.levels[0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the finest level, in the order of `axes`."""
+        return tuple(self.levels[0].shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a pixel."""
+        return np.dtype(self.levels[0].dtype)
+
+    @property
+    def spatial_axes(self) -> str:
+        """Axes without the channel axis, e.g. ``"yx"`` or ``"zyx"``."""
+        return self.axes.replace("c", "")
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Shape of the finest level without the channel axis."""
+        return tuple(n for n, axis in zip(self.shape, self.axes, strict=True) if axis != "c")
+
+    @property
+    def num_channels(self) -> int:
+        """Number of channels, 1 when there is no channel axis."""
+        return self.shape[self.axes.index("c")] if "c" in self.axes else 1
+
+    def level_shape(self, level: int) -> tuple[int, ...]:
+        """Shape of a level without the channel axis."""
+        return tuple(n for n, axis in zip(self.levels[level].shape, self.axes, strict=True) if axis != "c")
+
+    def region(self, box: Box | None = None, level: int = 0) -> npt.NDArray[Any]:
+        """Pixels of a box, channels first.
+
+        Parameters
+        ----------
+        box
+            ``(start, stop)`` per spatial axis in pixels of `level`, inside the level; None for all of it.
+        level
+            Index into `levels`.
+
+        Returns
+        -------
+        array of shape (c, [z,] y, x), with the image's own dtype; c is 1 when there is no channel axis.
+        """
+        spatial = iter(box) if box is not None else None
+        key = tuple(slice(None) if axis == "c" or spatial is None else slice(*next(spatial)) for axis in self.axes)
+        pixels = np.asarray(self.levels[level][key])
+        if "c" not in self.axes:
+            return pixels[np.newaxis]
+        return np.moveaxis(pixels, self.axes.index("c"), 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskClass:
+    """A class that can be drawn: its value in label images (1..254), its name and its colour (``#rrggbb``)."""
+
+    value: int
+    name: str
+    color: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagClass:
+    """A class of a whole image, with its colour (``#rrggbb``)."""
+
+    name: str
+    color: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagResult:
+    """What a classifier says about one image: the class and the probability of every class, by name."""
+
+    tag: str
+    probabilities: Mapping[str, float]
+    calibrated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model says about one image or one region of it.
+
+    Parameters
+    ----------
+    labels
+        uint8 array or zarr array of the region's spatial shape; None when the model draws nothing.
+    classes
+        Mask classes by value.
+    tag
+        The image's class; None when the model does not classify.
+    probabilities
+        float16 array (class, [z,] y, x) with the background first; None unless asked for.
+    region
+        The box of level-0 pixels that was predicted.
+    seconds
+        Wall time.
+    notes
+        Sentences for people (reflected borders, smaller windows after memory ran out, ...).
+    """
+
+    labels: ArrayLike | None
+    classes: tuple[MaskClass, ...]
+    tag: TagResult | None
+    probabilities: ArrayLike | None
+    region: Box
+    seconds: float
+    notes: Sequence[str] = ()
+
+
+Origin = str  # "person" or "model:<name>"
+Status = Literal["todo", "draft", "done", "reviewed"]
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row of ``cases.csv``: an image, or a region of one, with its annotations. Empty string: not given.
+
+    The fields are the columns of architecture.md; `extra` keeps columns that this package does not know.
+    """
+
+    case: str
+    image: str
+    region: str = ""
+    group: str = ""
+    source: str = ""
+    split: str = ""
+    tag: str = ""
+    grade: str = ""
+    label: str = ""
+    origin: str = ""
+    author: str = ""
+    status: str = "todo"
+    difficulty: str = ""
+    revision: int = 0
+    updated: str = ""
+    note: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetInfo:
+    """What ``dataset.json`` says.
+
+    `implies` maps a mask class's name, or ``"<empty>"`` (a fully looked-at mask of zeros), to a tag's name.
+    `grades` are ordered, lowest first.
+    """
+
+    name: str
+    kind: Kind = "image"
+    classes: tuple[MaskClass, ...] = ()
+    tags: tuple[TagClass, ...] = ()
+    grades: tuple[str, ...] = ()
+    implies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCase:
+    """A case as training sees it: split drawn, tag implied where the data set says so, pixels on demand.
+
+    Parameters
+    ----------
+    tag
+        The case's tag, given or implied by its mask; None when there is none.
+    grade
+        Index into the data set's grades; None when there is none.
+    has_mask
+        Whether anything was looked at (a mask of zeros counts, a missing one does not).
+    load_image
+        Returns the case's image, cut to its region.
+    load_labels
+        Returns uint8 labels of the image's spatial shape (255 = not looked at), or None without a mask.
+    content_hash
+        Hash of the image file, region, label pixels, tag, grade and split: changes exactly when the case does.
+    """
+
+    case: str
+    group: str
+    source: str
+    split: Split
+    tag: str | None
+    grade: int | None
+    has_mask: bool
+    load_image: Callable[[], Image]
+    load_labels: Callable[[], npt.NDArray[np.uint8] | None]
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSet:
+    """The cases of a data set that may be trained and judged with, and what the data set says of their classes."""
+
+    info: DatasetInfo
+    cases: tuple[TrainingCase, ...]
+
+    def of_split(self, split: Split) -> tuple[TrainingCase, ...]:
+        """Cases of one split, in the order of the table."""
+        return tuple(case for case in self.cases if case.split == split)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something wrong with a data set or its use: what, where (case, file or row), and how to mend it."""
+
+    text: str
+    where: str = ""
+    mend: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        mend = f" {self.mend}" if self.mend else ""
+        return f"{place}{self.text}{mend}"
