@@ -1,0 +1,62 @@
+"""``evaluate``: a model against the labels of a data set's cases."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from napari_medseg.commands import Result
+from napari_medseg.commands._reporting import ConsoleReport
+from napari_medseg.commands.train import add_device_options
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("evaluate", help="figures on whole images with confidence intervals")
+    parser.add_argument("model", metavar="MODEL", help="model file, or a run folder")
+    parser.add_argument("--data", required=True, metavar="DIR", help="data set folder")
+    parser.add_argument("--split", default="test", choices=["train", "val", "test"])
+    parser.add_argument(
+        "--allow-training-cases", action="store_true", help="judge cases the model was trained on (figures flatter)"
+    )
+    add_device_options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Print a table, or the JSON document."""
+    from napari_medseg import api
+
+    document = api.evaluate(
+        args.model,
+        args.data,
+        split=args.split,
+        allow_training_cases=args.allow_training_cases,
+        device=args.device,
+        precision=args.precision,
+        threads=args.threads,
+        report=ConsoleReport(),
+    )
+    return Result(document=document, text=as_table(document))
+
+
+def as_table(document: dict[str, Any]) -> str:
+    """The figures with their intervals, one line each."""
+    lines = [f"{document['n_cases']} cases of {document['n_groups']} groups, split '{document['split']}'"]
+    for name, values in (document.get("segmentation") or {}).items():
+        lines.append(f"  {name:<20}" + "  ".join(_figure(values, key) for key in ("dice", "iou") if key in values))
+    classification = document.get("classification")
+    if classification:
+        keys = ("auc", "accuracy", "balanced_accuracy", "macro_f1")
+        lines.append("  image class         " + "  ".join(_figure(classification, k) for k in keys))
+    return "\n".join(lines)
+
+
+def _figure(values: dict[str, Any], key: str) -> str:
+    value = values.get(key)
+    if value is None:
+        return f"{key} not defined"
+    interval = values.get(f"{key}_ci")
+    bounds = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval and None not in interval else ""
+    return f"{key} {value:.3f}{bounds}"

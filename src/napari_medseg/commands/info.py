@@ -1,0 +1,43 @@
+"""``info``: what the reader sees in a file, before anything is loaded."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from napari_medseg.commands import Result
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("info", help="what a file or folder holds: kind, axes, size, spacing, levels")
+    parser.add_argument("paths", nargs="+", metavar="PATH")
+    add_reading_options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=run)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """``--kind`` and ``--series``, which all commands that read images share."""
+    parser.add_argument("--kind", help="image, slide, oct, ct, mr or ultrasound, where the file does not tell")
+    parser.add_argument("--series", type=int, help="which of the file's images, from 0")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Describe every path; a single path gives one document, several a list under ``images``."""
+    from napari_medseg.api import describe
+
+    documents = [describe(path, kind=args.kind, series=args.series) for path in args.paths]
+    document = documents[0] if len(documents) == 1 else {"images": documents}
+    return Result(document=document, text="\n\n".join(_as_text(d) for d in documents))
+
+
+def _as_text(document: Mapping[str, Any]) -> str:
+    lines = [str(document["path"])]
+    for key, value in document.items():
+        if key == "path" or value in (None, [], ""):
+            continue
+        shown = ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)
+        lines.append(f"  {key:<10}{shown}")
+    return "\n".join(lines)

@@ -1,0 +1,61 @@
+"""``predict``: labels, tags and tables for files, folders and zarr."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from napari_medseg.commands import Result
+from napari_medseg.commands._reporting import add_event_option, reporting
+from napari_medseg.commands.info import add_reading_options
+from napari_medseg.commands.train import add_device_options
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("predict", help="run a model on files and folders")
+    parser.add_argument("model", metavar="MODEL", help="model file, or a run folder")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images, folders of images, OME-Zarr")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for labels and predictions.csv")
+    parser.add_argument("--region", metavar="BOX", help="y0:y1,x0:x1 in pixels of the finest level")
+    parser.add_argument("--probabilities", action="store_true", help="also write class probabilities as OME-Zarr")
+    parser.add_argument("--format", choices=["tif", "zarr"], default="tif", help="format of the label files")
+    add_reading_options(parser)
+    add_device_options(parser)
+    add_event_option(parser)
+    parser.add_argument("--json", action="store_true", help="print the table as one JSON document")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Predict every input; a faulty one becomes a row with its error, and the exit code 1."""
+    from napari_medseg import api
+
+    with reporting(args) as report:
+        rows = api.predict_files(
+            args.model,
+            args.inputs,
+            args.out,
+            region=args.region,
+            probabilities=args.probabilities,
+            label_format=args.format,
+            kind=args.kind,
+            series=args.series,
+            device=args.device,
+            precision=args.precision,
+            threads=args.threads,
+            report=report,
+        )
+    failed = [row for row in rows if row["error"]]
+    code = 1 if failed else 0
+    if args.events:
+        return Result(exit_code=code)
+    lines = [_line(row) for row in rows]
+    return Result(document={"predictions": rows, "out": str(args.out)}, text="\n".join(lines), exit_code=code)
+
+
+def _line(row: dict[str, Any]) -> str:
+    if row["error"]:
+        return f"{row['input']}: {row['error']}"
+    tag = f"  {row['class']} {row['p_' + row['class']]:.3f} (not calibrated)" if row["class"] else ""
+    return f"{row['input']} -> {row['labels']}{tag}  {row['seconds']:.1f} s"
