@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_medseg.inference.predictor import Predictor
     from napari_medseg.io.model_file import ModelCard
+    from napari_medseg.models.compute import Compute
     from napari_medseg.training.stage import Stage, StageResult
 
 
@@ -74,9 +75,11 @@ class Scheme(ABC):
         """What keeps this scheme from training on these cases, and what may surprise; imports no torch."""
 
     @abstractmethod
-    def stages(self, config: Any, data: TrainingSet, seed: int) -> Generator[Stage, StageResult, Trained]:
+    def stages(
+        self, config: Any, data: TrainingSet, seed: int, compute: Compute
+    ) -> Generator[Stage, StageResult, Trained]:
         """Yield stages; each yield gives the stage's result back, with the best weights in the stage's model."""
 
     @abstractmethod
-    def predictor(self, card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]], device: str) -> Predictor:
-        """A predictor from a model file's content, with its networks on a device."""
+    def predictor(self, card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]], compute: Compute) -> Predictor:
+        """A predictor from a model file's content, with its networks placed as `compute` says."""

@@ -1,0 +1,46 @@
+"""The functions behind every door: the command line, the panels and notebooks all call these.
+
+Everything is loaded on first use, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_medseg.api.evaluation import evaluate
+    from napari_medseg.api.prediction import LoadedModel, load_model, predict, predict_files
+    from napari_medseg.api.reproduction import reproduce
+    from napari_medseg.api.training import train
+    from napari_medseg.io import describe, read
+
+_HOMES = {
+    "describe": "napari_medseg.io",
+    "read": "napari_medseg.io",
+    "train": "napari_medseg.api.training",
+    "LoadedModel": "napari_medseg.api.prediction",
+    "load_model": "napari_medseg.api.prediction",
+    "predict": "napari_medseg.api.prediction",
+    "predict_files": "napari_medseg.api.prediction",
+    "evaluate": "napari_medseg.api.evaluation",
+    "reproduce": "napari_medseg.api.reproduction",
+}
+
+__all__ = [
+    "LoadedModel",
+    "describe",
+    "evaluate",
+    "load_model",
+    "predict",
+    "predict_files",
+    "read",
+    "reproduce",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,386 @@
+"""Scheme `pathology`: semi-supervised training from mixed labels (CN 112017162 A).
+
+A tag ("this image holds malignant cells") costs seconds, a contour costs minutes. Three stages let each kind of label
+improve the other's model: A, a classifier trained on all tags; B, a segmenter whose encoder starts from A's; C, the
+classifier again with B's encoder. C and B are the result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from napari_medseg.config import NetworkConfig
+from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
+from napari_medseg.structures import Fault, MaskClass, TrainingCase, TrainingSet
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import nn
+
+    from napari_medseg.data.intensity import Intensity
+    from napari_medseg.data.resolution import WorkingResolution
+    from napari_medseg.inference.predictor import Predictor
+    from napari_medseg.io.model_file import ModelCard
+    from napari_medseg.models.compute import Compute
+    from napari_medseg.training.stage import Stage, StageResult
+
+#: Counts up when the same settings and cases would train other weights than before.
+CODE_VERSION = 1
+
+
+class PathologyConfig(SchemeConfig):
+    """Settings of the scheme; the defaults are the source's figures (448 x 448 input, widths 64..1024)."""
+
+    scheme: Literal["pathology"] = "pathology"
+    network: NetworkConfig = Field(
+        default_factory=NetworkConfig, description="The encoder that all stages share, and B's decoder."
+    )
+    input_size: int = Field(448, ge=32, le=4096, description="Side of the square network input, in pixels.")
+    downsample: float | None = Field(
+        None,
+        ge=1.0,
+        le=64.0,
+        description="Image pixels per network pixel; empty: chosen so that the input covers most of an image.",
+    )
+    class_weights: Literal["balanced", "none"] = Field(
+        "balanced", description="Whether rare tags weigh more in the loss."
+    )
+    foreground_share: float = Field(
+        0.5, ge=0.0, le=1.0, description="Share of the segmenter's patches that are centred on a drawn pixel."
+    )
+    fresh_head: bool = Field(False, description="Start C's linear layer anew instead of from A's.")
+
+    @field_validator("input_size")
+    @classmethod
+    def _divisible(cls, value: int) -> int:
+        if value % 32:
+            raise ValueError(f"must be a multiple of 32 (five halvings), e.g. {max(32, round(value / 32) * 32)}")
+        return value
+
+
+class PathologyScheme(Scheme):
+    """Stages A, B, C and the predictor that runs C and B."""
+
+    key: ClassVar[str] = "pathology"
+    title: ClassVar[str] = "Mixed labels, three stages"
+    summary: ClassVar[str] = (
+        "Many image tags and few contours train a classifier and a segmenter that share an encoder."
+    )
+    config_type: ClassVar[type[SchemeConfig]] = PathologyConfig
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "cpu": {
+            "network": {"base_width": 16},
+            "input_size": 192,
+            "training": {"batch_size": 8, "epochs": 40, "patience": 10},
+        },
+    }
+    stage_titles: ClassVar[Mapping[str, str]] = {
+        "a_classifier": "A: classifier on all tags",
+        "b_segmenter": "B: segmenter from A's encoder",
+        "c_classifier": "C: classifier from B's encoder",
+    }
+
+    def check(self, config: PathologyConfig, data: TrainingSet) -> list[Fault]:
+        """Errors when neither classifier nor segmenter can be trained; warnings about what is missing."""
+        train = data.of_split("train")
+        tags = Counter(case.tag for case in train if case.tag is not None)
+        masks = sum(case.has_mask for case in train)
+        faults = []
+        if len(tags) < 2 and not masks:
+            faults.append(
+                Fault(
+                    text="There is nothing to train on: no mask, and tags of fewer than two classes, among the "
+                    f"{len(train)} finished training cases.",
+                    mend="Tag images of at least two classes or draw at least one mask, and mark the cases as done.",
+                )
+            )
+        elif len(tags) < 2:
+            found = f"only '{next(iter(tags))}'" if tags else "none"
+            faults.append(_warning(f"Tags of two classes are needed to train the classifier, found {found}: ", "B"))
+        elif not masks:
+            faults.append(_warning("No training case has a mask: ", "A"))
+        validation = data.of_split("val")
+        if not faults or faults[0].severity == "warning":
+            faults += self._check_validation(tags, masks, validation)
+        return faults
+
+    @staticmethod
+    def _check_validation(tags: Mapping[str | None, int], masks: int, cases: Sequence[TrainingCase]) -> list[Fault]:
+        faults = []
+        unknown = {case.tag for case in cases if case.tag is not None} - set(tags)
+        if len(tags) >= 2 and unknown:
+            names = ", ".join(sorted(str(tag) for tag in unknown))
+            faults.append(
+                Fault(
+                    text=f"Validation cases are tagged {names}, which no training case is.",
+                    mend="Move a group of that tag to the training split, or tag more training cases.",
+                )
+            )
+        if len(tags) >= 2 and not any(case.tag is not None for case in cases):
+            faults.append(_no_validation("tagged", "classifier"))
+        if masks and not any(case.has_mask for case in cases):
+            faults.append(_no_validation("drawn", "segmenter"))
+        return faults
+
+    def stages(
+        self, config: PathologyConfig, data: TrainingSet, seed: int, compute: Compute
+    ) -> Generator[Stage, StageResult, Trained]:
+        """Classifier A on every tagged image, segmenter B on the contoured ones, classifier C from B's encoder."""
+        parts = PathologyParts.fit(config, data, seed, compute)
+        tensors: dict[str, Any] = {}
+        scores: dict[str, float] = {}
+
+        if parts.tags:
+            classifier = parts.classifier()
+            result = yield parts.tag_stage("a_classifier", self.stage_titles["a_classifier"], classifier)
+            scores |= {f"a_{name}": value for name, value in result.details.items()}
+        if parts.contoured:
+            segmenter = parts.segmenter()
+            if parts.tags:
+                segmenter.encoder.load_state_dict(classifier.encoder.state_dict())
+            parents = ("a_classifier",) if parts.tags else ()
+            result = yield parts.mask_stage("b_segmenter", self.stage_titles["b_segmenter"], segmenter, parents)
+            scores |= {f"b_{name}": value for name, value in result.details.items()}
+            tensors |= _prefixed("segmenter", segmenter)
+        if parts.tags and parts.contoured:
+            final = parts.classifier()
+            if not config.fresh_head:
+                final.load_state_dict(classifier.state_dict())
+            final.encoder.load_state_dict(segmenter.encoder.state_dict())
+            parents = ("a_classifier", "b_segmenter")
+            result = yield parts.tag_stage("c_classifier", self.stage_titles["c_classifier"], final, parents)
+            scores |= {f"c_{name}": value for name, value in result.details.items()}
+            classifier = final
+        if parts.tags:
+            tensors |= _prefixed("classifier", classifier)
+        return parts.trained(tensors, scores)
+
+    def predictor(self, card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]], compute: Compute) -> Predictor:
+        """C's probabilities and B's mask from one pass over the windows."""
+        from napari_medseg.data.intensity import Intensity
+        from napari_medseg.data.resolution import WorkingResolution
+        from napari_medseg.models.building import build_classifier, build_segmenter, load_weights
+
+        config = PathologyConfig.model_validate(card.config)
+        network = config.network.model_copy(update={"encoder_weights": None})
+        intensity = Intensity.from_json(card.preprocessing["intensity"])
+        names = {name.partition(".")[0] for name in tensors}
+        classifier = segmenter = None
+        if "classifier" in names:
+            classifier = build_classifier(network, intensity.channels, len(card.tags))
+            load_weights(classifier, tensors, "classifier")
+        if "segmenter" in names:
+            segmenter = build_segmenter(network, intensity.channels, len(card.classes) + 1)
+            load_weights(segmenter, tensors, "segmenter")
+        return make_predictor(
+            config,
+            intensity,
+            WorkingResolution.from_json(card.preprocessing["resolution"]),
+            classes=card.classes,
+            tags=card.tags,
+            segmenter=compute.prepare_inference(segmenter) if segmenter is not None else None,
+            classifier=compute.prepare_inference(classifier) if classifier is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathologyParts:
+    """What the stages are built from; `reproduce` builds the scheme's controls from the same parts."""
+
+    config: PathologyConfig
+    data: TrainingSet
+    seed: int
+    compute: Compute
+    intensity: Intensity
+    resolution: WorkingResolution
+    classes: tuple[MaskClass, ...]
+    tags: tuple[str, ...]
+    contoured: tuple[TrainingCase, ...]
+
+    @classmethod
+    def fit(cls, config: PathologyConfig, data: TrainingSet, seed: int, compute: Compute) -> PathologyParts:
+        """Look at the training cases: which classes there are, how bright and how large the images are."""
+        from napari_medseg.data.intensity import fit_intensity
+        from napari_medseg.data.resolution import fit_resolution
+
+        train = data.of_split("train")
+        seen = {case.tag for case in train if case.tag is not None}
+        tags = tuple(tag.name for tag in data.info.tags if tag.name in seen)
+        images = [case.load_image() for case in train]
+        return cls(
+            config=config,
+            data=data,
+            seed=seed,
+            compute=compute,
+            intensity=fit_intensity(images),
+            resolution=fit_resolution(images, config.input_size, config.downsample),
+            classes=data.info.classes,
+            tags=tags if len(tags) > 1 else (),
+            contoured=tuple(case for case in train if case.has_mask) if data.info.classes else (),
+        )
+
+    def classifier(self) -> Any:
+        """A fresh encoder with the classification head."""
+        from napari_medseg.models.building import build_classifier
+
+        return build_classifier(self.config.network, self.intensity.channels, len(self.tags))
+
+    def segmenter(self) -> Any:
+        """A fresh encoder with decoder and segmentation head."""
+        from napari_medseg.models.building import build_segmenter
+
+        return build_segmenter(self.config.network, self.intensity.channels, len(self.classes) + 1)
+
+    def tag_stage(self, name: str, title: str, model: nn.Module, parents: Sequence[str] = ()) -> Stage:
+        """A stage that trains a classifier on every training case with a tag, given or implied."""
+        from napari_medseg.losses import tag_loss
+        from napari_medseg.schemes.scoring import TagScorer
+        from napari_medseg.training.stage import Stage
+
+        tagged = tuple(case for case in self.data.of_split("train") if case.tag in self.tags)
+        judged = tuple(case for case in self.data.of_split("val") if case.tag in self.tags)
+        weights = self._tag_weights(tagged) if self.config.class_weights == "balanced" else None
+        scorer = TagScorer(judged, self.tags, lambda network: self._predictor(classifier=network), self.compute)
+        return Stage(
+            name=name,
+            title=title,
+            model=model,
+            source=self._patches(tagged, foreground_share=0.0),
+            loss=tag_loss(weights),
+            training=self.config.training,
+            augmentation=self.config.augmentation,
+            scorer=scorer if judged else None,
+            fingerprint=self._fingerprint(tagged, judged),
+            parents=parents,
+        )
+
+    def mask_stage(self, name: str, title: str, model: nn.Module, parents: Sequence[str] = ()) -> Stage:
+        """A stage that trains a segmenter on every training case with a mask, the empty ones included."""
+        from napari_medseg.losses import mask_loss
+        from napari_medseg.schemes.scoring import SegmentationScorer
+        from napari_medseg.training.stage import Stage
+
+        judged = tuple(case for case in self.data.of_split("val") if case.has_mask)
+        scorer = SegmentationScorer(
+            judged, self.classes, lambda network: self._predictor(segmenter=network), self.compute
+        )
+        return Stage(
+            name=name,
+            title=title,
+            model=model,
+            source=self._patches(self.contoured, foreground_share=self.config.foreground_share),
+            loss=mask_loss(),
+            training=self.config.training,
+            augmentation=self.config.augmentation,
+            scorer=scorer if judged else None,
+            fingerprint=self._fingerprint(self.contoured, judged),
+            parents=parents,
+        )
+
+    def trained(self, tensors: Mapping[str, Any], scores: Mapping[str, float]) -> Trained:
+        """The scheme's result."""
+        return Trained(
+            tensors=tensors,
+            classes=self.classes if any(name.startswith("segmenter.") for name in tensors) else (),
+            tags=self.tags,
+            preprocessing={"intensity": self.intensity.to_json(), "resolution": self.resolution.to_json()},
+            expects={
+                "axes": "yx",
+                "channels": self.intensity.channels,
+                "spacing": self.resolution.spacing,
+                "units": self.resolution.units,
+            },
+            scores=scores,
+        )
+
+    def _predictor(self, *, segmenter: nn.Module | None = None, classifier: nn.Module | None = None) -> Predictor:
+        return make_predictor(
+            self.config,
+            self.intensity,
+            self.resolution,
+            classes=self.classes,
+            tags=self.tags,
+            segmenter=segmenter,
+            classifier=classifier,
+        )
+
+    def _patches(self, cases: Sequence[TrainingCase], *, foreground_share: float) -> Any:
+        from napari_medseg.data.patches import Patches
+
+        return Patches(
+            cases,
+            classes=self.classes,
+            tags=self.tags,
+            size=(self.config.input_size,) * 2,
+            scale_of=self.resolution.scale_of,
+            intensity=self.intensity,
+            foreground_share=foreground_share,
+        )
+
+    def _tag_weights(self, cases: Sequence[TrainingCase]) -> list[float]:
+        counts = Counter(case.tag for case in cases)
+        return [len(cases) / (len(self.tags) * counts[tag]) for tag in self.tags]
+
+    def _fingerprint(self, train: Sequence[TrainingCase], judged: Sequence[TrainingCase]) -> dict[str, Any]:
+        return {
+            "code": CODE_VERSION,
+            "config": self.config.model_dump(mode="json"),
+            "classes": [[c.value, c.name] for c in self.classes],
+            "tags": list(self.tags),
+            "intensity": self.intensity.to_json(),
+            "resolution": self.resolution.to_json(),
+            "train": [case.content_hash for case in train],
+            "validation": [case.content_hash for case in judged],
+        }
+
+
+def make_predictor(
+    config: PathologyConfig,
+    intensity: Intensity,
+    resolution: WorkingResolution,
+    *,
+    classes: Sequence[MaskClass],
+    tags: Sequence[str],
+    segmenter: nn.Module | None,
+    classifier: nn.Module | None,
+) -> Predictor:
+    """The networks with the preprocessing they were trained with; either may be missing."""
+    from napari_medseg.inference.predictor import Predictor
+
+    def forward(windows: Any) -> tuple[Any, Any]:
+        mask = segmenter(windows) if segmenter is not None else None
+        tag = classifier(windows) if classifier is not None else None
+        return mask, tag
+
+    return Predictor(
+        window=(config.input_size, config.input_size),
+        multiple=32,
+        scale_of=resolution.scale_of,
+        prepare=intensity.prepare,
+        normalise=intensity.normalise,
+        forward=forward,
+        classes=classes if segmenter is not None else (),
+        tags=tags if classifier is not None else (),
+        windows=config.windows,
+    )
+
+
+def _prefixed(prefix: str, model: nn.Module) -> dict[str, Any]:
+    return {f"{prefix}.{name}": tensor for name, tensor in model.state_dict().items()}
+
+
+def _warning(text: str, stage: str) -> Fault:
+    return Fault(text=f"{text}stage {stage} alone will be trained.", severity="warning")
+
+
+def _no_validation(what: str, network: str) -> Fault:
+    return Fault(
+        text=f"No validation case is {what}: the {network} trains for all epochs and its last weights are kept.",
+        mend="Finish more groups, or put a group into the split 'val'.",
+        severity="warning",
+    )

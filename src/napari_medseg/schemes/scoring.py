@@ -1,0 +1,113 @@
+"""Validation on whole cases, as every scheme needs it: stitched, pooled, at the image's own resolution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_medseg.inference.engine import predict
+from napari_medseg.inference.predictor import Predictor
+from napari_medseg.metrics import auc, balanced_accuracy, class_counts, counts_to_scores
+from napari_medseg.structures import NOT_LOOKED_AT, MaskClass, TrainingCase
+from napari_medseg.training.stage import CaseScore
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from napari_medseg.models.compute import Compute
+
+#: Wraps a network that is being trained into a predictor.
+MakePredictor = Callable[["nn.Module"], Predictor]
+
+
+class SegmentationScorer:
+    """Mean Dice over mask classes, from pixel counts pooled over whole validation images.
+
+    Pooled counts rather than a mean over images: an image without a class says nothing of that class's Dice, yet its
+    false positives count. A class that no validation image holds is left out of the mean.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[TrainingCase],
+        classes: Sequence[MaskClass],
+        make_predictor: MakePredictor,
+        compute: Compute,
+    ) -> None:
+        self._cases = {case.case: case for case in cases if case.has_mask}
+        self._classes = tuple(classes)
+        self._make_predictor = make_predictor
+        self._compute = compute
+        self.cases: Sequence[str] = tuple(self._cases)
+
+    def score_case(self, model: nn.Module, case: str, *, preview: bool) -> CaseScore:
+        """Counts of one stitched image; `values["counts"]` has a row (hit, predicted, true) per class."""
+        labels = self._cases[case].load_labels()
+        if labels is None:
+            raise ValueError(f"case {case} has lost its mask")  # a scorer's cases have masks
+        result = predict(self._make_predictor(model), self._cases[case].load_image(), compute=self._compute)
+        predicted = np.asarray(result.labels)
+        counts = class_counts(labels, predicted, [c.value for c in self._classes], ignore=NOT_LOOKED_AT)
+        return CaseScore(case=case, values={"counts": counts.tolist()}, preview=predicted if preview else None)
+
+    def summarise(self, scores: Sequence[CaseScore]) -> tuple[float, dict[str, float]]:
+        """Mean Dice, and Dice per class."""
+        counts = np.sum([np.asarray(score.values["counts"], dtype=np.int64) for score in scores], axis=0)
+        dice = counts_to_scores(counts)["dice"]
+        details = {f"dice {c.name}": float(d) for c, d in zip(self._classes, dice, strict=True) if not math.isnan(d)}
+        present = [d for d in dice if not math.isnan(d)]
+        return (float(np.mean(present)) if present else 0.0), details
+
+
+class TagScorer:
+    """How probable the true tags are to a classifier, on whole validation images.
+
+    The score is exp(-cross-entropy), the geometric mean of the probability given to the true class, every class
+    weighing the same. It is a proper score: unlike accuracy or AUC it still tells two models apart when both put all
+    of a small validation set in order.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[TrainingCase],
+        tags: Sequence[str],
+        make_predictor: MakePredictor,
+        compute: Compute,
+    ) -> None:
+        self._cases = {case.case: case for case in cases if case.tag is not None}
+        self._tags = tuple(tags)
+        self._make_predictor = make_predictor
+        self._compute = compute
+        self.cases: Sequence[str] = tuple(self._cases)
+
+    def score_case(self, model: nn.Module, case: str, *, preview: bool) -> CaseScore:
+        """Probabilities of one whole image."""
+        known = self._cases[case]
+        result = predict(self._make_predictor(model), known.load_image(), compute=self._compute)
+        if result.tag is None:
+            raise ValueError("the predictor of a tag scorer must classify")
+        values: dict[str, Any] = {
+            "tag": self._tags.index(str(known.tag)),
+            "probabilities": [result.tag.probabilities[tag] for tag in self._tags],
+        }
+        return CaseScore(case=case, values=values)
+
+    def summarise(self, scores: Sequence[CaseScore]) -> tuple[float, dict[str, float]]:
+        """Balanced likelihood; cross-entropy as ``loss``, accuracy, balanced accuracy and AUC as details."""
+        truth = np.array([score.values["tag"] for score in scores])
+        probabilities = np.array([score.values["probabilities"] for score in scores])
+        surprise = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-7, 1.0))
+        loss = float(np.mean([surprise[truth == tag].mean() for tag in np.unique(truth)]))
+        chosen = probabilities.argmax(axis=1)
+        details = {
+            "loss": loss,
+            "accuracy": float(np.mean(chosen == truth)),
+            "balanced_accuracy": balanced_accuracy(truth, chosen),
+        }
+        area = auc(truth, probabilities)
+        if not math.isnan(area):
+            details["auc"] = area
+        return math.exp(-loss), details
