@@ -1,0 +1,254 @@
+"""Training as one function: data set and settings in, run folder with a model file out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_medseg.config import load_json
+from napari_medseg.errors import DatasetError, TrainingError
+from napari_medseg.io.atomic import write_text
+from napari_medseg.schemes import build_config, find_scheme
+from napari_medseg.structures import TrainingSet
+from napari_medseg.training.events import Report, ignore
+
+if TYPE_CHECKING:
+    from napari_medseg.io.model_file import ModelCard
+    from napari_medseg.models.compute import Compute
+    from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
+    from napari_medseg.training.stage import StageResult
+
+
+def train(
+    scheme: str,
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    config_file: str | os.PathLike[str] | None = None,
+    profile: str | None = None,
+    assignments: Sequence[str] = (),
+    init: str | os.PathLike[str] | None = None,
+    include_drafts: bool = False,
+    resume: bool = False,
+    seed: int = 0,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    report: Report = ignore,
+) -> dict[str, Any]:
+    """Train a scheme on a data set.
+
+    Parameters
+    ----------
+    scheme
+        Key of a scheme (``napari-medseg schemes`` lists them).
+    data
+        Data set folder; finished cases are used, drafts only with `include_drafts`.
+    out
+        Run folder; made when missing. Holds ``model.safetensors``, ``summary.json``, ``history.csv`` in the end.
+    config_file, profile, assignments
+        Settings: a JSON file, a named profile, single ``key=value`` changes, applied over the defaults in the order
+        profile, file, assignments.
+    init
+        Model file whose networks the first stages start from.
+    resume
+        Go on with an interrupted run. Without it a run folder that holds a training is refused.
+    seed
+        Every random choice follows from it.
+    device, precision, threads
+        Chosen when None, and recorded; a resumed run uses what was recorded.
+    report
+        Receives the events of `napari_medseg.training.events`.
+
+    Returns
+    -------
+    The content of ``summary.json``; empty in all but the first process of a distributed run.
+
+    Raises
+    ------
+    ConfigError, DatasetError, TrainingError
+        In a sentence, before the first step wherever possible.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from napari_medseg import api
+    >>> from napari_medseg.data.synthetic import make_dataset
+    >>> folder = tempfile.mkdtemp()
+    >>> data = make_dataset(folder + "/data", n=10, size=64, seed=0)
+    >>> small = ["network.base_width=4", "input_size=32", "training.epochs=1"]
+    >>> summary = api.train("pathology", folder + "/data", folder + "/run", assignments=small, device="cpu")
+    >>> [stage["name"] for stage in summary["stages"]]
+    ['a_classifier', 'b_segmenter', 'c_classifier']
+    """
+    from napari_medseg.data.dataset import Dataset
+    from napari_medseg.data.training_set import training_set
+
+    known = find_scheme(scheme)
+    values = load_json(Path(config_file)) if config_file is not None else None
+    config = build_config(known, values=values, profile=profile, assignments=assignments)
+    cases = training_set(Dataset.open(data), include_drafts=include_drafts, seed=seed)
+    return train_cases(
+        known,
+        config,
+        cases,
+        Path(out),
+        init=init,
+        resume=resume,
+        seed=seed,
+        device=device,
+        precision=precision,
+        threads=threads,
+        report=report,
+    )
+
+
+def train_cases(
+    scheme: Scheme,
+    config: SchemeConfig,
+    cases: TrainingSet,
+    run: Path,
+    *,
+    init: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    report: Report = ignore,
+) -> dict[str, Any]:
+    """`train` for a scheme, settings and cases that are already in memory."""
+    faults = scheme.check(config, cases)
+    errors = [fault for fault in faults if fault.severity == "error"]
+    if errors:
+        raise DatasetError(" ".join(str(fault) for fault in errors))
+    for fault in faults:
+        report("warning", text=str(fault))
+
+    from napari_medseg.models.compute import choose_compute
+    from napari_medseg.training.distributed import processes
+    from napari_medseg.training.run import open_run, run_stages
+
+    with processes(device) as group, open_run(run, resume=resume, leader=group.leader) as recorded:
+        device = group.device or device or recorded.get("device")
+        compute = choose_compute(
+            device, precision or recorded.get("precision"), threads or recorded.get("threads"), training=True
+        )
+        say = report if group.leader else ignore
+        if group.leader:
+            _record_settings(run, scheme, config, seed, compute)
+            say(
+                "started",
+                scheme=scheme.key,
+                run=str(run),
+                device=compute.device,
+                precision=compute.precision,
+                threads=compute.threads,
+                processes=group.size,
+                stages=[{"name": name, "title": title} for name, title in scheme.stage_titles.items()],
+            )
+        generator = scheme.stages(config, cases, seed, compute)
+        trained, results = run_stages(generator, run=run, seed=seed, compute=compute, report=say, group=group)
+        if not group.leader:
+            return {}
+        summary = _summary(scheme, seed, cases, results, trained, run)
+        _write_model(run, scheme, config, cases, trained, summary)
+        write_text(run / "summary.json", json.dumps(summary, indent=2))
+        say("done", result={"model": summary["model"], "summary": summary})
+    return summary
+
+
+def _record_settings(run: Path, scheme: Scheme, config: SchemeConfig, seed: int, compute: Compute) -> None:
+    settings = {
+        "scheme": scheme.key,
+        "seed": seed,
+        "device": compute.device,
+        "precision": compute.precision,
+        "threads": compute.threads,
+        "config": config.model_dump(mode="json"),
+    }
+    write_text(run / "run.json", json.dumps(settings, indent=2))
+
+
+def label_kinds(cases: TrainingSet) -> dict[str, dict[str, int]]:
+    """How many cases of each split have a tag, a mask, both, a grade."""
+    counts: dict[str, dict[str, int]] = {}
+    for split in ("train", "val", "test"):
+        of_split = cases.of_split(split)
+        counts[split] = {
+            "cases": len(of_split),
+            "tags": sum(case.tag is not None for case in of_split),
+            "masks": sum(case.has_mask for case in of_split),
+            "tags_and_masks": sum(case.has_mask and case.tag is not None for case in of_split),
+            "grades": sum(case.grade is not None for case in of_split),
+        }
+    return counts
+
+
+def _summary(
+    scheme: Scheme, seed: int, cases: TrainingSet, results: Sequence[StageResult], trained: Trained, run: Path
+) -> dict[str, Any]:
+    stages = [
+        {
+            "name": result.name,
+            "epochs": result.epochs,
+            "best_score": result.best_score,
+            "seconds": round(result.seconds, 3),
+            "reused": result.reused,
+        }
+        for result in results
+    ]
+    groups = {split: len({case.group for case in cases.of_split(split)}) for split in ("train", "val", "test")}
+    return {
+        "scheme": scheme.key,
+        "seed": seed,
+        "cases": label_kinds(cases),
+        "groups": groups,
+        "stages": stages,
+        "scores": dict(trained.scores),
+        "model": str(run / "model.safetensors"),
+    }
+
+
+def _write_model(
+    run: Path,
+    scheme: Scheme,
+    config: SchemeConfig,
+    cases: TrainingSet,
+    trained: Trained,
+    summary: Mapping[str, Any],
+) -> None:
+    from napari_medseg.io.model_file import write_model
+
+    tensors = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in trained.tensors.items()}
+    if not tensors:
+        raise TrainingError("The scheme trained no network: check which labels the training cases have.")
+    write_model(run / "model.safetensors", tensors, _card(scheme, config, cases, trained, summary))
+
+
+def _card(
+    scheme: Scheme, config: SchemeConfig, cases: TrainingSet, trained: Trained, summary: Mapping[str, Any]
+) -> ModelCard:
+    from napari_medseg.io.model_file import ModelCard
+
+    return ModelCard(
+        scheme=scheme.key,
+        config=config.model_dump(mode="json"),
+        classes=tuple(trained.classes),
+        tags=tuple(trained.tags),
+        preprocessing=dict(trained.preprocessing),
+        expects=dict(trained.expects),
+        training={
+            "seed": summary["seed"],
+            "cases": summary["cases"],
+            "hashes": {
+                split: sorted(case.content_hash for case in cases.of_split(split)) for split in ("train", "val", "test")
+            },
+            "groups": summary["groups"],
+            "stages": summary["stages"],
+            "scores": summary["scores"],
+        },
+    )

@@ -1,0 +1,59 @@
+"""Files that are whole or not there: written under another name, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from napari_medseg.errors import WriteError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; when the block ends well, it takes the place of `path` in one step.
+
+    Raises
+    ------
+    WriteError
+        The disk is full, the folder is read-only, or another program holds the file; `path` is as it was.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(descriptor)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        _inherit_mode(temporary, path)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        if isinstance(error, WriteError):
+            raise
+        reason = error.strerror or str(error)
+        raise WriteError(f"{path} could not be written ({reason}): free space, or check who holds it.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically; raises `WriteError`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+def _inherit_mode(temporary: Path, path: Path) -> None:
+    """Temporary files are private (0600); the finished one gets the mode of its predecessor or the usual one."""
+    try:
+        mode = path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        mode = 0o666 & ~mask
+    os.chmod(temporary, mode)
