@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_medseg.api.evaluation import evaluate
-    from napari_medseg.api.prediction import LoadedModel, load_model, predict, predict_files
+    from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict, predict_files
     from napari_medseg.api.reproduction import reproduce
     from napari_medseg.api.training import train
     from napari_medseg.io import describe, read
@@ -20,6 +20,7 @@ _HOMES = {
     "read": "napari_medseg.io",
     "train": "napari_medseg.api.training",
     "LoadedModel": "napari_medseg.api.prediction",
+    "bundled_model": "napari_medseg.api.prediction",
     "load_model": "napari_medseg.api.prediction",
     "predict": "napari_medseg.api.prediction",
     "predict_files": "napari_medseg.api.prediction",
@@ -29,6 +30,7 @@ _HOMES = {
 
 __all__ = [
     "LoadedModel",
+    "bundled_model",
     "describe",
     "evaluate",
     "load_model",
