@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from napari_medseg.errors import ConfigError, InputNotFoundError
 
@@ -21,33 +21,48 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+#: Marks the few settings that a form shows unfolded.
+BASIC: dict[str, JsonValue] = {"basic": True}
+
+
 class NetworkConfig(Settings):
     """What the network is made of."""
 
     encoder: str = Field(
         "unet-plain",
         description="'unet-plain' (the scheme's own encoder) or any encoder of segmentation-models-pytorch by name.",
+        json_schema_extra=BASIC,
     )
     encoder_weights: str | None = Field(
         None, description="Pretrained weights of that library's encoder, e.g. 'imagenet'; downloaded on first use."
     )
     decoder: str = Field(
         "unet-plain",
-        description="'unet-plain' (all skips) or a decoder of segmentation-models-pytorch: unet, unetplusplus, fpn, ...",
+        description="'unet-plain' (all skips) or a decoder of segmentation-models-pytorch by name, e.g. 'unetplusplus'.",
     )
-    base_width: int = Field(64, ge=4, le=256, description="Channels of the finest level; each level doubles them.")
+    base_width: int = Field(
+        64,
+        ge=4,
+        le=256,
+        description="Channels of the finest level; each level doubles them.",
+        json_schema_extra=BASIC,
+    )
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout before the classifier's linear layer.")
 
 
 class TrainingConfig(Settings):
     """How a stage is trained."""
 
-    epochs: int = Field(60, ge=1, description="Most passes over the training cases per stage.")
+    epochs: int = Field(60, ge=1, description="Most passes over the training cases per stage.", json_schema_extra=BASIC)
     steps_per_epoch: int | None = Field(
         None, ge=1, description="Optimiser steps that count as one epoch; empty: one pass over the cases."
     )
-    batch_size: int = Field(8, ge=1, description="Patches per optimiser step, over all devices.")
-    learning_rate: float = Field(1e-3, gt=0.0, le=1.0, description="Highest learning rate (after warm-up).")
+    batch_size: int = Field(
+        8, ge=1, description="Patches per optimiser step, over all devices.", json_schema_extra=BASIC
+    )
+    learning_rate: float = Field(
+        1e-3, gt=0.0, le=1.0, description="Highest learning rate (after warm-up).", json_schema_extra=BASIC
+    )
     weight_decay: float = Field(1e-4, ge=0.0, le=1.0, description="Decoupled weight decay (AdamW).")
     warmup_steps: int = Field(20, ge=0, description="Steps over which the learning rate rises to its highest value.")
     patience: int = Field(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from napari_medseg.config import NetworkConfig
+from napari_medseg.config import BASIC, NetworkConfig
 from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
 from napari_medseg.structures import Fault, MaskClass, TrainingCase, TrainingSet
 
@@ -40,7 +40,9 @@ class PathologyConfig(SchemeConfig):
     network: NetworkConfig = Field(
         default_factory=NetworkConfig, description="The encoder that all stages share, and B's decoder."
     )
-    input_size: int = Field(448, ge=32, le=4096, description="Side of the square network input, in pixels.")
+    input_size: int = Field(
+        448, ge=32, le=4096, description="Side of the square network input, in pixels.", json_schema_extra=BASIC
+    )
     downsample: float | None = Field(
         None,
         ge=1.0,
