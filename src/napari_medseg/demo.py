@@ -1,0 +1,259 @@
+"""``napari-medseg demo``: a window with a sample, a small bundled model and its prediction.
+
+Sample and model hold no patient's data: the picture is drawn by `data.synthetic`, the model was trained on such
+pictures by ``tools/train_demo_model.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.commands import Result
+from napari_medseg.errors import MedsegError
+from napari_medseg.structures import Image, MaskClass, Prediction, Progress
+
+if TYPE_CHECKING:
+    import napari
+
+#: The picture's side in pixels and its seed; training used other seeds.
+SAMPLE_SIZE = 640
+SAMPLE_SEED = 20_011
+#: Size of the window in a screenshot, in pixels.
+WINDOW_SIZE = (1360, 860)
+#: Most seconds to wait for the prediction before a screenshot is given up.
+PATIENCE_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What the worker reported."""
+
+    prediction: Prediction | None = None
+    failure: str = ""
+    finished: bool = False
+
+
+def sample_image() -> Image:
+    """The picture that the demo opens.
+
+    Examples
+    --------
+    >>> sample_image().axes, sample_image().shape
+    ('yxc', (640, 640, 3))
+    """
+    from napari_medseg.data.synthetic import tissue
+
+    rgb, _ = tissue(size=SAMPLE_SIZE, seed=SAMPLE_SEED, malignant=True)
+    return Image(levels=(rgb,), axes="yxc", rgb=True, name="synthetic tissue", channels=("red", "green", "blue"))
+
+
+def run(scheme: str = "pathology", screenshot: str | None = None) -> Result:
+    """Open the window, predict in a worker thread, show the result.
+
+    Parameters
+    ----------
+    scheme
+        Which scheme's model to show.
+    screenshot
+        File to write a picture of the window to; the window then closes by itself. None leaves it to the person.
+
+    Raises
+    ------
+    InputNotFoundError
+        The package has no model for the scheme.
+    MedsegError
+        There is no display, or the prediction failed.
+    WriteError
+        The screenshot cannot be written.
+    """
+    from napari_medseg.api.prediction import bundled_model
+
+    model = bundled_model(scheme)
+    _require_display()
+    if screenshot is not None:
+        # A picture is made without the user's settings, and leaves them alone.
+        os.environ["NAPARI_CONFIG"] = ""
+    import napari
+
+    started = time.perf_counter()
+    image = sample_image()
+    viewer = open_window(image)
+    outcome = _predict_in_thread(viewer, model, image)
+    if screenshot is None:
+        napari.run()
+    else:
+        _finish(viewer, outcome, Path(screenshot))
+    if outcome.failure:
+        raise MedsegError(outcome.failure)
+    return _report(scheme, outcome.prediction, screenshot, time.perf_counter() - started)
+
+
+def open_window(image: Image) -> napari.Viewer:
+    """A viewer with the image and the Workspace panel docked."""
+    import napari
+
+    viewer = napari.Viewer(title="napari-medseg demo", show_welcome_screen=False)
+    viewer.add_image(np.asarray(image.data), name=image.name, rgb=image.rgb)
+    viewer.window.add_plugin_dock_widget("napari-medseg", "Workspace")
+    return viewer
+
+
+def show_prediction(viewer: napari.Viewer, image: Image, prediction: Prediction) -> None:
+    """Add the labels in their classes' colours, the classes' names on them, and the tag with its probability."""
+    from napari.utils.colormaps import direct_colormap
+
+    if prediction.labels is not None:
+        labels = np.asarray(prediction.labels)
+        colors: dict[int | None, Any] = {c.value: c.color for c in prediction.classes}
+        layer = viewer.add_labels(labels, name=f"{image.name} · prediction", opacity=0.45)
+        layer.colormap = direct_colormap({None: "transparent", 0: "transparent", **colors})
+        _name_classes(viewer, labels, prediction.classes)
+        viewer.layers.selection.active = layer
+    overlay = viewer.text_overlay
+    overlay.text, overlay.font_size, overlay.position = _describe(prediction), 14, "top_left"
+    overlay.visible = True
+    viewer.reset_view()
+
+
+def _name_classes(viewer: napari.Viewer, labels: npt.NDArray[np.uint8], classes: tuple[MaskClass, ...]) -> None:
+    """Write each class's name in the middle of its largest area."""
+    from scipy import ndimage
+
+    places, names, colors = [], [], []
+    for mask_class in classes:
+        areas, count = ndimage.label(labels == mask_class.value)
+        if not count:
+            continue
+        largest = areas == 1 + int(np.argmax(np.bincount(areas.ravel())[1:]))
+        depth = ndimage.distance_transform_edt(np.pad(largest, 1))[1:-1, 1:-1]
+        places.append(np.unravel_index(int(depth.argmax()), depth.shape))
+        names.append(mask_class.name)
+        colors.append(mask_class.color)
+    text = {"string": "{name}", "size": 16, "color": "white", "anchor": "center"}
+    layer = viewer.add_points(
+        np.array(places, float).reshape(-1, labels.ndim),
+        features={"name": names},
+        text=text,
+        face_color=colors or "white",
+        size=1,
+        opacity=1.0,
+        name="class names",
+    )
+    layer.editable = False
+
+
+def _describe(prediction: Prediction) -> str:
+    """The tag with its probability, and each class with its share of the area."""
+    lines = []
+    if prediction.tag is not None:
+        probability = prediction.tag.probabilities[prediction.tag.tag]
+        trust = "" if prediction.tag.calibrated else " (not calibrated)"
+        lines.append(f"{prediction.tag.tag}  {probability:.2f}{trust}")
+    lines += [f"{name}  {share:.0%} of the area" for name, share in _shares(prediction).items()]
+    return "\n".join(lines)
+
+
+def _shares(prediction: Prediction) -> dict[str, float]:
+    """Share of the predicted region that each class covers, by name."""
+    if prediction.labels is None:
+        return {}
+    labels = np.asarray(prediction.labels)
+    return {c.name: float((labels == c.value).mean()) for c in prediction.classes}
+
+
+def _require_display() -> None:
+    """Qt ends the whole process where it finds no display, so this is asked before."""
+    has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+    if sys.platform.startswith("linux") and not has_display:
+        raise MedsegError(
+            "The demo needs a display and there is none: start it in a desktop session, or as "
+            "'xvfb-run -a napari-medseg demo --screenshot demo.png'."
+        )
+
+
+def _predict_in_thread(viewer: napari.Viewer, model: Path, image: Image) -> _Outcome:
+    """Start the prediction; the outcome fills in while the window's event loop runs."""
+    from napari.utils.notifications import show_error
+
+    from napari_medseg.widgets.jobs import ThreadJob
+
+    outcome = _Outcome()
+
+    def work(progress: Progress) -> Prediction:
+        from napari_medseg import api
+
+        return api.predict(model, image, progress=progress)
+
+    def on_result(prediction: Prediction) -> None:
+        outcome.prediction = prediction
+        show_prediction(viewer, image, prediction)
+
+    def on_failed(text: str, details: str) -> None:
+        outcome.failure = f"{text}\n{details}".strip()
+        show_error(text)
+
+    def on_finished(_: str) -> None:
+        outcome.finished = True
+
+    job = ThreadJob(work)
+    job.result.connect(on_result)
+    job.failed.connect(on_failed)
+    job.finished.connect(on_finished)
+    job.start()
+    return outcome
+
+
+def _finish(viewer: napari.Viewer, outcome: _Outcome, screenshot: Path) -> None:
+    """Wait for the prediction, write the picture, close the window."""
+    viewer.window.resize(*WINDOW_SIZE)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not outcome.finished and time.monotonic() < deadline:
+        _let_pass(0.05)
+    if not outcome.finished:
+        outcome.failure = f"The prediction took longer than {PATIENCE_SECONDS:.0f} seconds and was given up."
+    if not outcome.failure:
+        viewer.reset_view()
+        _let_pass(1.0)
+        _save(viewer, screenshot)
+    viewer.close()
+
+
+def _save(viewer: napari.Viewer, path: Path) -> None:
+    from PIL import Image as Picture
+
+    from napari_medseg.io.atomic import replacing
+
+    pixels = viewer.screenshot(canvas_only=False, flash=False)
+    with replacing(path) as temporary:
+        Picture.fromarray(pixels).convert("RGB").save(temporary, format="PNG")
+
+
+def _let_pass(seconds: float) -> None:
+    """Run the window's event loop for a while."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    QTimer.singleShot(round(seconds * 1000), loop.quit)
+    loop.exec()
+
+
+def _report(scheme: str, prediction: Prediction | None, screenshot: str | None, seconds: float) -> Result:
+    """What the command prints in the end."""
+    document: dict[str, Any] = {"scheme": scheme, "screenshot": screenshot, "seconds": round(seconds, 1)}
+    if prediction is None:  # the window was closed before the prediction was there
+        return Result(document=document, text="Closed before the prediction was ready.")
+    document["classes"] = _shares(prediction)
+    if prediction.tag is not None:
+        document |= {"tag": prediction.tag.tag, "probabilities": dict(prediction.tag.probabilities)}
+    text = f"Demo '{scheme}': {_describe(prediction)}".replace("\n", ", ").replace("  ", " ")
+    if screenshot is not None:
+        text += f"\nScreenshot: {screenshot}"
+    return Result(document=document, text=text)
