@@ -38,7 +38,7 @@ class NetworkConfig(Settings):
     )
     decoder: str = Field(
         "unet-plain",
-        description="'unet-plain' (all skips) or a decoder of segmentation-models-pytorch by name, e.g. 'unetplusplus'.",
+        description="'unet-plain' (all skips) or a decoder of segmentation-models-pytorch, e.g. 'unetplusplus'.",
     )
     base_width: int = Field(
         64,
