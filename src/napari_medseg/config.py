@@ -55,7 +55,9 @@ class TrainingConfig(Settings):
 
     epochs: int = Field(60, ge=1, description="Most passes over the training cases per stage.", json_schema_extra=BASIC)
     steps_per_epoch: int | None = Field(
-        None, ge=1, description="Optimiser steps that count as one epoch; empty: one pass over the cases."
+        None,
+        ge=1,
+        description="Optimiser steps that count as one epoch; empty: one pass over the cases, at least 20 steps.",
     )
     batch_size: int = Field(
         8, ge=1, description="Patches per optimiser step, over all devices.", json_schema_extra=BASIC

@@ -7,6 +7,7 @@ classifier again with B's encoder. C and B are the result.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from napari_medseg.config import BASIC, NetworkConfig
+from napari_medseg.config import BASIC, NetworkConfig, TrainingConfig
 from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
 from napari_medseg.structures import Fault, MaskClass, TrainingCase, TrainingSet
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Counts up when the same settings and cases would train other weights than before.
 CODE_VERSION = 1
+#: A pass over a handful of cases is too short to be worth a validation.
+SMALLEST_EPOCH = 20
 
 
 class PathologyConfig(SchemeConfig):
@@ -195,6 +198,7 @@ class PathologyParts:
     """What the stages are built from; `reproduce` builds the scheme's controls from the same parts."""
 
     config: PathologyConfig
+    training: TrainingConfig
     data: TrainingSet
     seed: int
     compute: Compute
@@ -205,8 +209,20 @@ class PathologyParts:
     contoured: tuple[TrainingCase, ...]
 
     @classmethod
-    def fit(cls, config: PathologyConfig, data: TrainingSet, seed: int, compute: Compute) -> PathologyParts:
-        """Look at the training cases: which classes there are, how bright and how large the images are."""
+    def fit(
+        cls,
+        config: PathologyConfig,
+        data: TrainingSet,
+        seed: int,
+        compute: Compute,
+        *,
+        steps_per_epoch: int | None = None,
+    ) -> PathologyParts:
+        """Look at the training cases: which classes there are, how bright and how large the images are.
+
+        An epoch has the same number of optimiser steps in every stage, so that the segmenter with its few contours is
+        trained as long as the classifier with its many tags.
+        """
         from napari_medseg.data.intensity import fit_intensity
         from napari_medseg.data.resolution import fit_resolution
 
@@ -214,8 +230,10 @@ class PathologyParts:
         seen = {case.tag for case in train if case.tag is not None}
         tags = tuple(tag.name for tag in data.info.tags if tag.name in seen)
         images = [case.load_image() for case in train]
+        steps = steps_per_epoch or count_steps(config.training, len(train))
         return cls(
             config=config,
+            training=config.training.model_copy(update={"steps_per_epoch": steps}),
             data=data,
             seed=seed,
             compute=compute,
@@ -247,14 +265,14 @@ class PathologyParts:
         tagged = tuple(case for case in self.data.of_split("train") if case.tag in self.tags)
         judged = tuple(case for case in self.data.of_split("val") if case.tag in self.tags)
         weights = self._tag_weights(tagged) if self.config.class_weights == "balanced" else None
-        scorer = TagScorer(judged, self.tags, lambda network: self._predictor(classifier=network), self.compute)
+        scorer = TagScorer(judged, self.tags, lambda network: self.predictor(classifier=network), self.compute)
         return Stage(
             name=name,
             title=title,
             model=model,
             source=self._patches(tagged, foreground_share=0.0),
             loss=tag_loss(weights),
-            training=self.config.training,
+            training=self.training,
             augmentation=self.config.augmentation,
             scorer=scorer if judged else None,
             fingerprint=self._fingerprint(tagged, judged),
@@ -269,7 +287,7 @@ class PathologyParts:
 
         judged = tuple(case for case in self.data.of_split("val") if case.has_mask)
         scorer = SegmentationScorer(
-            judged, self.classes, lambda network: self._predictor(segmenter=network), self.compute
+            judged, self.classes, lambda network: self.predictor(segmenter=network), self.compute
         )
         return Stage(
             name=name,
@@ -277,7 +295,7 @@ class PathologyParts:
             model=model,
             source=self._patches(self.contoured, foreground_share=self.config.foreground_share),
             loss=mask_loss(),
-            training=self.config.training,
+            training=self.training,
             augmentation=self.config.augmentation,
             scorer=scorer if judged else None,
             fingerprint=self._fingerprint(self.contoured, judged),
@@ -300,7 +318,8 @@ class PathologyParts:
             scores=scores,
         )
 
-    def _predictor(self, *, segmenter: nn.Module | None = None, classifier: nn.Module | None = None) -> Predictor:
+    def predictor(self, *, segmenter: nn.Module | None = None, classifier: nn.Module | None = None) -> Predictor:
+        """Networks in training or just trained, with this set's preprocessing."""
         return make_predictor(
             self.config,
             self.intensity,
@@ -339,6 +358,11 @@ class PathologyParts:
             "train": [case.content_hash for case in train],
             "validation": [case.content_hash for case in judged],
         }
+
+
+def count_steps(training: TrainingConfig, cases: int) -> int:
+    """Optimiser steps per epoch: as set, else one pass over the cases, at least `SMALLEST_EPOCH`."""
+    return training.steps_per_epoch or max(SMALLEST_EPOCH, math.ceil(cases / training.batch_size))
 
 
 def make_predictor(
