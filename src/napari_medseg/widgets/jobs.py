@@ -21,6 +21,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QProcess, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_medseg.errors import Cancelled, MedsegError
+from napari_medseg.models.guard import guard_torch_import
 from napari_medseg.structures import Progress
 
 #: Program that child jobs run: never the console script, which may belong to another environment.
@@ -257,6 +258,8 @@ class ThreadJob(Job):
 
     def _run(self) -> None:
         try:
+            # Whatever this work is, it may be the first to import torch in a process with a window.
+            guard_torch_import()
             value, error = self._work(self._report), None
         except BaseException as raised:  # handed to the window's thread, which tells the person
             value, error = None, raised
