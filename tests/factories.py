@@ -1,0 +1,69 @@
+"""Cases made in memory, for tests that need no files."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from napari_medseg.structures import DatasetInfo, Image, MaskClass, TagClass, TrainingCase, TrainingSet
+
+INFO = DatasetInfo(
+    name="synthetic",
+    classes=(MaskClass(value=1, name="spot", color="#0072b2"),),
+    tags=(TagClass(name="plain", color="#009e73"), TagClass(name="spotted", color="#d55e00")),
+)
+
+
+def spot_image(size: int, seed: int, *, spotted: bool) -> tuple[np.ndarray, np.ndarray]:
+    """A noisy grey RGB square, with one bright red disc when spotted; and the labels of the disc."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(110, 12, (size, size, 3))
+    labels = np.zeros((size, size), np.uint8)
+    if spotted:
+        radius = size // 5
+        y, x = rng.integers(radius, size - radius, 2)
+        rows, columns = np.ogrid[:size, :size]
+        labels[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = 1
+        pixels[labels == 1] += (90, -40, -40)
+    return np.clip(pixels, 0, 255).astype(np.uint8), labels
+
+
+def spot_case(
+    index: int,
+    *,
+    split: str = "train",
+    size: int = 64,
+    tagged: bool = True,
+    masked: bool = True,
+    spotted: bool | None = None,
+) -> TrainingCase:
+    """A case whose tag is "spotted" for odd indices."""
+    is_spotted = bool(index % 2) if spotted is None else spotted
+    pixels, labels = spot_image(size, index, spotted=is_spotted)
+    tag = ("spotted" if is_spotted else "plain") if tagged else None
+    return TrainingCase(
+        case=f"case{index:03d}",
+        group=f"group{index:03d}",
+        source="",
+        split=split,
+        tag=tag,
+        grade=None,
+        has_mask=masked,
+        load_image=lambda: Image(levels=(pixels,), axes="yxc", rgb=True, name=f"case{index:03d}"),
+        load_labels=lambda: labels if masked else None,
+        content_hash=hashlib.sha256(f"{index}{split}{size}{tag}{masked}".encode()).hexdigest(),
+    )
+
+
+def spot_set(
+    train: int = 8, val: int = 4, test: int = 4, *, masks: int | None = None, tags: int | None = None, size: int = 64
+) -> TrainingSet:
+    """A small set; the first `masks` training cases have masks, the first `tags` have tags (None: all)."""
+    cases = [
+        spot_case(i, size=size, masked=masks is None or i < masks, tagged=tags is None or i < tags)
+        for i in range(train)
+    ]
+    cases += [spot_case(100 + i, split="val", size=size) for i in range(val)]
+    cases += [spot_case(200 + i, split="test", size=size) for i in range(test)]
+    return TrainingSet(info=INFO, cases=tuple(cases))
