@@ -1,0 +1,123 @@
+"""Losses for batches whose samples may lack a tag, a mask or part of a mask.
+
+Every loss is a sum over the samples of a batch divided by the number of samples, so that the gradient of a batch is the
+mean of the gradients of its parts: cutting a batch into micro-batches or dealing it out to processes changes nothing
+but rounding (and what batch normalisation sees). A sample in which nothing is known contributes zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_medseg.structures import NOT_LOOKED_AT
+from napari_medseg.training.stage import NO_TAG, Batch
+
+Loss = Callable[[Tensor, Batch], Tensor]
+
+
+def mask_loss(class_weights: Sequence[float] | None = None, *, dice: float = 1.0) -> Loss:
+    """Cross-entropy plus soft Dice on the pixels that somebody looked at, for a network that gives mask logits.
+
+    Parameters
+    ----------
+    class_weights
+        Weight of each class in the cross-entropy, the background first.
+    dice
+        Weight of the Dice term; the cross-entropy has 1.
+    """
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return mask_cross_entropy(logits, batch.labels, class_weights) + dice * soft_dice_loss(logits, batch.labels)
+
+    return loss
+
+
+def tag_loss(class_weights: Sequence[float] | None = None) -> Loss:
+    """Cross-entropy on the samples that have a tag, for a network that gives tag logits.
+
+    Parameters
+    ----------
+    class_weights
+        Weight of each tag; with weights whose mean over the training cases is 1 the loss keeps its size.
+    """
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return tag_cross_entropy(logits, batch.tags, class_weights)
+
+    return loss
+
+
+def mask_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Sequence[float] | None = None) -> Tensor:
+    """Cross-entropy per sample over its looked-at pixels, then the mean over samples.
+
+    Parameters
+    ----------
+    logits
+        (b, classes, [z,] y, x), the background first.
+    labels
+        int64 (b, [z,] y, x), 255 where nobody looked.
+    class_weights
+        Factor of each class; not normalised away.
+
+    Returns
+    -------
+    scalar; zero, with a gradient of zero, where nothing is known.
+    """
+    weights = logits.new_tensor(class_weights, dtype=torch.float32) if class_weights is not None else None
+    per_pixel = functional.cross_entropy(
+        logits.float(), labels, weight=weights, ignore_index=NOT_LOOKED_AT, reduction="none"
+    )
+    known = (labels != NOT_LOOKED_AT).flatten(1).sum(1)  # (b,)
+    return (per_pixel.flatten(1).sum(1) / known.clamp(min=1)).mean()
+
+
+def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """One minus soft Dice (Milletari et al. 2016, arXiv:1606.04797), per sample and class, on looked-at pixels.
+
+    The background is left out. So is a class that a sample does not hold: its Dice is 0 whatever is predicted, and
+    the cross-entropy already asks for its absence.
+
+    Parameters
+    ----------
+    logits
+        (b, classes, [z,] y, x), the background first.
+    labels
+        int64 (b, [z,] y, x), 255 where nobody looked.
+
+    Returns
+    -------
+    scalar: the mean over a sample's classes, then over samples; a sample without classes contributes zero.
+    """
+    known = (labels != NOT_LOOKED_AT).flatten(1)  # (b, pixels)
+    flat = labels.flatten(1)
+    probabilities = logits.float().softmax(1)[:, 1:].flatten(2) * known.unsqueeze(1)  # (b, classes - 1, pixels)
+    classes = torch.arange(1, logits.shape[1], device=labels.device).view(1, -1, 1)
+    truth = flat.unsqueeze(1) == classes  # (b, classes - 1, pixels)
+    hit = (probabilities * truth).sum(2)  # (b, classes - 1)
+    true_pixels = truth.sum(2)
+    present = true_pixels > 0
+    # The denominator is at least 1 wherever the class is present, and its Dice unused elsewhere.
+    score = 2 * hit / (probabilities.sum(2) + true_pixels).clamp(min=1.0)
+    missed = torch.where(present, 1 - score, torch.zeros_like(score))
+    return (missed.sum(1) / present.sum(1).clamp(min=1)).mean()
+
+
+def tag_cross_entropy(logits: Tensor, tags: Tensor, class_weights: Sequence[float] | None = None) -> Tensor:
+    """Cross-entropy of the samples with a tag, divided by the number of all samples.
+
+    Parameters
+    ----------
+    logits
+        (b, tags).
+    tags
+        int64 (b,), `NO_TAG` where there is none.
+    class_weights
+        Factor of each tag; not normalised away.
+    """
+    weights = logits.new_tensor(class_weights, dtype=torch.float32) if class_weights is not None else None
+    summed = functional.cross_entropy(logits.float(), tags, weight=weights, ignore_index=NO_TAG, reduction="sum")
+    return summed / len(tags)

@@ -1,0 +1,110 @@
+"""Networks from settings; the one place that decides between this package's parts and the library's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from napari_medseg.config import NetworkConfig
+from napari_medseg.errors import ConfigError, ModelError
+from napari_medseg.models.guard import guard_torch_import
+
+# What is built here is trained or run next; the optimiser loads triton.
+guard_torch_import()
+
+import torch  # noqa: E402 - after the guard
+from torch import nn  # noqa: E402 - after the guard
+
+from napari_medseg.models.unet import (  # noqa: E402 - after the guard
+    PLAIN,
+    Classifier,
+    Encoder,
+    PlainEncoder,
+    Segmenter,
+    UNetDecoder,
+    level_widths,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def build_encoder(config: NetworkConfig, in_channels: int) -> nn.Module:
+    """The encoder that the settings name; see `napari_medseg.models.unet.Encoder` for its interface.
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown, or the pretrained weights are unknown or cannot be fetched.
+    """
+    if config.encoder == PLAIN:
+        _refuse_weights(config)
+        return PlainEncoder(in_channels, level_widths(config.base_width))
+    from napari_medseg.models.smp import build_smp_encoder  # seconds of imports that the plain network does not need
+
+    return build_smp_encoder(config.encoder, in_channels, config.encoder_weights)
+
+
+def build_classifier(config: NetworkConfig, in_channels: int, num_tags: int) -> Classifier:
+    """Encoder, global mean pooling and a linear layer; raises as `build_encoder`."""
+    return Classifier(build_encoder(config, in_channels), num_tags, config.dropout)
+
+
+def build_segmenter(config: NetworkConfig, in_channels: int, num_outputs: int) -> Segmenter:
+    """Encoder and decoder with `num_outputs` logits per pixel, the background first.
+
+    The encoder's weights have the names that `build_classifier` gives them, whatever the decoder.
+
+    Raises
+    ------
+    ConfigError
+        A name is unknown, or the pretrained weights are unknown or cannot be fetched.
+    """
+    if config.encoder == PLAIN:
+        _refuse_weights(config)
+    if config.decoder != PLAIN:
+        from napari_medseg.models.smp import build_smp_parts
+
+        encoder, decoder, channels, kernel_size = build_smp_parts(
+            config.decoder, config.encoder, in_channels, config.encoder_weights, config.base_width
+        )
+        return Segmenter(encoder, decoder, channels, num_outputs, kernel_size)
+    encoder = build_encoder(config, in_channels)
+    widths = level_widths(config.base_width)[:-1]
+    if config.encoder != PLAIN:
+        from napari_medseg.models.smp import decoder_widths
+
+        widths = decoder_widths(config.encoder, config.base_width)
+    own = UNetDecoder(cast("Encoder", encoder).out_channels, widths)
+    return Segmenter(encoder, own, own.out_channels, num_outputs)
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, npt.NDArray[object] | torch.Tensor], prefix: str) -> None:
+    """Fill a network with the tensors of a model file whose names begin with ``prefix.``.
+
+    Raises
+    ------
+    ModelError
+        A tensor is missing, is too many, or has another shape than the network's.
+    """
+    start = f"{prefix}."
+    state = {
+        name.removeprefix(start): torch.as_tensor(tensor) for name, tensor in tensors.items() if name.startswith(start)
+    }
+    expected = model.state_dict()
+    odd = sorted(set(expected) ^ set(state))
+    odd += sorted(name for name in set(expected) & set(state) if expected[name].shape != state[name].shape)
+    if odd:
+        raise ModelError(
+            f"The model file does not hold the network that it describes: {len(odd)} weights differ, the first is "
+            f"'{start}{odd[0]}'; use the file as it was written by training."
+        )
+    model.load_state_dict(state)
+
+
+def _refuse_weights(config: NetworkConfig) -> None:
+    if config.encoder_weights is not None:
+        raise ConfigError(
+            f"Encoder '{PLAIN}' has no pretrained weights, so network.encoder_weights='{config.encoder_weights}' cannot "
+            "be used: leave it empty, or choose another encoder, e.g. resnet34."
+        )

@@ -1,0 +1,182 @@
+"""Encoders and decoders of segmentation-models-pytorch, in the interface of `napari_medseg.models.unet`.
+
+The scheme's own encoder is registered there as ``unet-plain``, so that any decoder of the library can be put on it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from napari_medseg.errors import ConfigError
+from napari_medseg.models.guard import guard_torch_import
+
+# torchvision, which the library imports, loads triton.
+guard_torch_import()
+
+import segmentation_models_pytorch as smp  # noqa: E402 - after the guard
+from segmentation_models_pytorch.encoders import encoders as registry  # noqa: E402 - after the guard
+from segmentation_models_pytorch.encoders import get_encoder  # noqa: E402 - after the guard
+from torch import nn  # noqa: E402 - after the guard
+
+from napari_medseg.models.unet import (  # noqa: E402 - after the guard
+    LEVELS,
+    PLAIN,
+    PlainEncoder,
+    double_convolution,
+    initialise,
+    level_widths,
+)
+
+_DEFAULT_BASE_WIDTH = 64
+#: Decoders that work on every encoder here; DPT needs the tokens of a vision transformer.
+DECODERS: Mapping[str, Any] = {
+    name: model for name, model in smp.MODEL_ARCHITECTURES_MAPPING.items() if name != "dpt"
+}
+#: Decoders whose channels per level can be set.
+_WITH_WIDTHS = ("unet", "unetplusplus", "manet")
+_DEPTH = 5
+
+
+class RegisteredPlainEncoder(PlainEncoder):
+    """`PlainEncoder` with the methods that the library calls on an encoder; the weights have the same names."""
+
+    def __init__(self, base_width: int, depth: int = LEVELS - 1, output_stride: int = 32) -> None:
+        super().__init__(3, level_widths(base_width)[: depth + 1])
+        self.output_stride = min(output_stride, self.downsampling)
+
+    def set_in_channels(self, in_channels: int, pretrained: bool = False) -> None:
+        """Take images of another number of channels; the first level starts anew."""
+        self.levels[0] = double_convolution(in_channels, self.out_channels[0])
+        initialise(self.levels[0])
+
+    def make_dilated(self, output_stride: int) -> None:
+        """Nothing to do: the deepest level's stride of 16 is the one that dilated encoders are brought to."""
+
+
+def register_plain(base_width: int = _DEFAULT_BASE_WIDTH) -> str:
+    """Put the plain encoder of a width into the library's registry and return its name there.
+
+    Encoders of the library take no settings from outside, so each width has a name: ``unet-plain`` at 64 channels,
+    ``unet-plain-16`` at 16.
+    """
+    name = PLAIN if base_width == _DEFAULT_BASE_WIDTH else f"{PLAIN}-{base_width}"
+    registry[name] = {
+        "encoder": RegisteredPlainEncoder,
+        "params": {"base_width": base_width},
+        "pretrained_settings": {},
+    }
+    return name
+
+
+register_plain()
+
+
+def build_smp_encoder(name: str, in_channels: int, weights: str | None) -> nn.Module:
+    """An encoder of the library by name, e.g. ``resnet34``, ``efficientnet-b0``, ``tu-convnext_tiny``.
+
+    Raises
+    ------
+    ConfigError
+        There is no such encoder, it has no such weights, or they cannot be fetched.
+    """
+    check_encoder_name(name)
+    return _described(_guarded(name, weights, lambda: get_encoder(name, in_channels, _DEPTH, _weights(name, weights))))
+
+
+def build_smp_parts(
+    decoder: str, encoder: str, in_channels: int, weights: str | None, base_width: int
+) -> tuple[nn.Module, nn.Module, int, int]:
+    """Encoder, decoder, the decoder's channels and the kernel size of the head that belongs to it.
+
+    Parameters
+    ----------
+    decoder
+        A key of `DECODERS`.
+    encoder
+        ``unet-plain`` or an encoder of the library.
+    in_channels
+        Channels of the image.
+    weights
+        Pretrained weights of the encoder.
+    base_width
+        Channels of the plain encoder's finest level. The decoder mirrors the plain encoder; on another encoder its
+        finest level has a quarter of that, the library's own default at 64.
+
+    Raises
+    ------
+    ConfigError
+        As for `build_smp_encoder`, or there is no such decoder.
+    """
+    if decoder not in DECODERS:
+        raise ConfigError(_unknown("decoder", decoder, [PLAIN, *DECODERS]))
+    check_encoder_name(encoder)
+    depth = LEVELS - 1 if encoder == PLAIN else _DEPTH
+    settings: dict[str, Any] = {}
+    if decoder in _WITH_WIDTHS:
+        settings["decoder_channels"] = decoder_widths(encoder, base_width)[::-1]
+    name = register_plain(base_width) if encoder == PLAIN else encoder
+    model = _guarded(
+        encoder,
+        weights,
+        lambda: DECODERS[decoder](
+            name,
+            encoder_depth=depth,
+            encoder_weights=_weights(encoder, weights),
+            in_channels=in_channels,
+            **settings,
+        ),
+    )
+    convolution = model.segmentation_head[0]
+    return _described(model.encoder), model.decoder, convolution.in_channels, convolution.kernel_size[0]
+
+
+def decoder_widths(encoder: str, base_width: int) -> tuple[int, ...]:
+    """Channels that a decoder gives at each level but the deepest, finest first."""
+    if encoder == PLAIN:
+        return level_widths(base_width)[:-1]
+    return tuple(max(base_width // 4, 4) * 2**level for level in range(_DEPTH))
+
+
+def check_encoder_name(name: str) -> None:
+    """Raise `ConfigError` with near matches when no encoder has this name."""
+    if name.startswith("tu-"):
+        import timm
+
+        # A tag after a dot names pretrained weights of the same network.
+        if not timm.is_model(name.removeprefix("tu-").partition(".")[0]):
+            raise ConfigError(_unknown("encoder", name, (f"tu-{known}" for known in timm.list_models())))
+    elif name not in registry:
+        raise ConfigError(_unknown("encoder", name, registry))
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=5, cutoff=0.4) or names[:5]
+    return f"There is no {what} '{name}': choose one of {', '.join(near)} or another one that the library has."
+
+
+def _weights(encoder: str, weights: str | None) -> str | bool | None:
+    # Encoders of timm know "pretrained" only as yes or no; which weights is part of their name.
+    return True if weights is not None and encoder.startswith("tu-") else weights
+
+
+def _guarded(encoder: str, weights: str | None, build: Any) -> Any:
+    """What `build` returns, with the failures that a setting causes as `ConfigError`."""
+    try:
+        return build()
+    except KeyError as error:
+        raise ConfigError(f"Encoder '{encoder}' has no weights '{weights}': {error.args[0]}") from error
+    except OSError as error:
+        raise ConfigError(
+            f"Weights '{weights}' of encoder '{encoder}' could not be fetched ({error}): connect to the internet once, "
+            "or train without pretrained weights."
+        ) from error
+
+
+def _described(encoder: Any) -> nn.Module:
+    """Give an encoder of the library the attribute that our networks read."""
+    if not isinstance(encoder, PlainEncoder):
+        encoder.downsampling = 2**_DEPTH
+    return encoder  # type: ignore[no-any-return]  # the library is not typed
