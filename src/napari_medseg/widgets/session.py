@@ -1,0 +1,205 @@
+"""What the panels of one viewer share: the data set, the case on screen, the model to predict with.
+
+There is one session per viewer, found with `session_of`; two viewers never share one. Panels listen to its signals
+and never to each other.
+"""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import napari
+from qtpy.QtCore import QEvent, QObject, Signal
+
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.structures import Case
+from napari_medseg.widgets.window import main_window, real_viewer
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_medseg.widgets.open_case import OpenCase
+
+
+class Session(QObject):
+    """State of one viewer; use `session_of` to get it.
+
+    Signals
+    -------
+    dataset_changed
+        Another data set was opened, or its description (classes, tags) changed: the `Dataset`, or None.
+    case_changed
+        Another case is on screen: the `Case`, or None.
+    cases_changed
+        Rows of the table changed, were added or removed; no arguments.
+    saved
+        Labels of the case on screen were written: local time, e.g. ``"12:03:41"``.
+    save_failed
+        They could not be; they stay in memory and are tried again: one sentence.
+    model_changed
+        Another model was chosen for prediction: its path, or None.
+    """
+
+    dataset_changed = Signal(object)
+    case_changed = Signal(object)
+    cases_changed = Signal()
+    saved = Signal(str)
+    save_failed = Signal(str)
+    model_changed = Signal(object)
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        window = main_window(viewer)
+        super().__init__(window)
+        self._viewer = weakref.ref(viewer)
+        self._dataset: Dataset | None = None
+        self._open: OpenCase | None = None
+        self._model: Path | None = None
+        #: Ids of the cases that previous and next walk through, in the order of the list on screen.
+        self.order: tuple[str, ...] = ()
+        window.installEventFilter(self)
+
+    @property
+    def viewer(self) -> napari.Viewer:
+        """The viewer this session belongs to."""
+        viewer = self._viewer()
+        if viewer is None:
+            raise RuntimeError("the session outlived its viewer")
+        return viewer
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The open data set."""
+        return self._dataset
+
+    @property
+    def open(self) -> OpenCase | None:
+        """The case on screen with its layers and its autosave."""
+        return self._open
+
+    @property
+    def case(self) -> Case | None:
+        """The row of the case on screen."""
+        return self._open.case if self._open is not None else None
+
+    @property
+    def labels(self) -> Labels | None:
+        """The layer that holds the labels of the case on screen."""
+        return self._open.labels if self._open is not None else None
+
+    @property
+    def model(self) -> Path | None:
+        """The model file to predict with."""
+        return self._model
+
+    def set_model(self, path: Path | None) -> None:
+        """Choose the model to predict with."""
+        if path != self._model:
+            self._model = path
+            self.model_changed.emit(path)
+
+    def open_dataset(self, path: Path) -> None:
+        """Open a data set folder, or raise `MedsegError` and keep the one that is open."""
+        self.set_dataset(Dataset.open(path))
+
+    def set_dataset(self, dataset: Dataset | None) -> None:
+        """Make a data set the one that all panels show; the case on screen is saved and closed.
+
+        Raises
+        ------
+        WriteError
+            The labels on screen cannot be saved; nothing was changed.
+        """
+        self.close_case()
+        self._dataset = dataset
+        self.order = tuple(case.case for case in dataset.cases) if dataset is not None else ()
+        self.dataset_changed.emit(dataset)
+
+    def open_case(self, case_id: str) -> None:
+        """Show a case: save and remove the one on screen, then add its image and labels.
+
+        Raises
+        ------
+        WriteError
+            The labels on screen cannot be saved; they stay on screen.
+        MedsegError
+            The case cannot be read; nothing is on screen then.
+        """
+        from napari_medseg.widgets.open_case import OpenCase
+
+        if self._dataset is None or (self._open is not None and self._open.case.case == case_id):
+            return
+        dataset, case = self._dataset, self._dataset.case(case_id)
+        self._close_open_case()
+        try:
+            self._open = OpenCase(self.viewer, dataset, case)
+            self._open.autosave.saved.connect(self.saved)
+            self._open.autosave.failed.connect(self.save_failed)
+            self._open.row_changed.connect(self.cases_changed)
+            self._open.closed.connect(self._forget_case)
+        finally:
+            self.case_changed.emit(self.case)
+
+    def close_case(self) -> None:
+        """Save the case on screen and remove its layers; raises `WriteError` when it cannot be saved."""
+        if self._open is not None:
+            self._close_open_case()
+            self.case_changed.emit(None)
+
+    def update_case(self, case_id: str, **fields: Any) -> None:
+        """Change cells of a case's row, in the revision that is in memory, and tell every panel.
+
+        Raises
+        ------
+        ConflictError
+            Somebody else changed the row meanwhile; both versions are kept.
+        WriteError, LockedError
+            The table cannot be written now.
+        """
+        if self._dataset is None:
+            return
+        if self._open is not None and self._open.case.case == case_id:
+            self._open.update_row(**fields)
+            return
+        self._dataset.update_case(case_id, revision=self._dataset.case(case_id).revision, **fields)
+        self.cases_changed.emit()
+
+    def step(self, by: int) -> None:
+        """Open the case that stands `by` places after (before, if negative) the present one in `order`."""
+        if not self.order:
+            return
+        present = self.case.case if self.case is not None else ""
+        if present in self.order:
+            place = min(max(self.order.index(present) + by, 0), len(self.order) - 1)
+        else:
+            place = 0
+        self.open_case(self.order[place])
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """Save before the window closes."""
+        if event is not None and event.type() == QEvent.Type.Close and self._open is not None:
+            return not self._open.may_close(ask=event.spontaneous())
+        return False
+
+    def _close_open_case(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def _forget_case(self) -> None:
+        """The person removed the labels layer: it was saved, and the case is not open any more."""
+        self._open = None
+        self.case_changed.emit(None)
+
+
+_sessions: WeakKeyDictionary[napari.Viewer, Session] = WeakKeyDictionary()
+
+
+def session_of(viewer: napari.Viewer) -> Session:
+    """The session of a viewer, made on first use; it ends with the viewer's window."""
+    viewer = real_viewer(viewer)
+    if viewer not in _sessions:
+        _sessions[viewer] = Session(viewer)
+    return _sessions[viewer]
