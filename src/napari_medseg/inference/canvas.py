@@ -1,0 +1,204 @@
+"""Stitching: windows of logits in, finished rows of labels out, with memory for one row of windows.
+
+Windows come in order of their first axis. Once a window of the next row arrives, the rows above it can receive nothing
+more: they are brought to the image's pixels, turned into labels and written, and the rest of the buffer rolls up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_medseg.inference.resampling import AxisMap
+from napari_medseg.inference.windows import AxisPlan
+from napari_medseg.structures import NOT_LOOKED_AT, ArrayLike
+
+#: Bytes of float32 logits that are turned into labels at a time; about the size of a processor's cache.
+_BLOCK_BYTES = 8 * 2**20
+
+
+class RowWriter:
+    """Writes rows of an array in whole chunks, so that no stored chunk is written twice.
+
+    Parameters
+    ----------
+    target
+        numpy or zarr array.
+    axis
+        Axis of the rows in `target`, after the axes of `index` are taken away.
+    index
+        Position along the leading axes (the slice of a stack).
+    """
+
+    def __init__(self, target: Any, axis: int, index: tuple[int, ...]) -> None:
+        self._target, self._axis, self._index = target, axis, index
+        stored = getattr(target, "shards", None) or getattr(target, "chunks", None)
+        self._chunk = int(stored[len(index) + axis]) if stored else 1
+        self._pending: list[npt.NDArray[Any]] = []
+        self._row = 0
+        self._held = 0
+
+    def write(self, rows: npt.NDArray[Any]) -> None:
+        """Take the next rows; whole chunks are written."""
+        self._pending.append(rows)
+        self._held += rows.shape[self._axis]
+        whole = (self._row + self._held) // self._chunk * self._chunk - self._row
+        if whole > 0:
+            self._store(whole)
+
+    def finish(self) -> None:
+        """Write what is left."""
+        if self._held:
+            self._store(self._held)
+
+    def _store(self, count: int) -> None:
+        rows = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending, axis=self._axis)
+        head, rest = np.split(rows, [count], axis=self._axis)
+        key = (*self._index, *(slice(None),) * self._axis, slice(self._row, self._row + count))
+        self._target[key] = head
+        self._pending = [rest.copy()] if rest.shape[self._axis] else []
+        self._row += count
+        self._held -= count
+
+
+class Canvas:
+    """Blends the windows of one slice or volume and writes labels, and probabilities where asked for.
+
+    Parameters
+    ----------
+    plans
+        Windows per axis, in working pixels.
+    maps
+        Working to image pixels per axis; their ranges are the region.
+    values
+        Label value per channel, the background first.
+    labels, probabilities
+        uint8 and float16 targets of the region's shape (probabilities with the channels first, after `index`).
+    index
+        Position along the leading axes of the targets.
+    looked_at
+        Boolean array of the region's shape; labels elsewhere are `NOT_LOOKED_AT`. None: everywhere.
+    device
+        Where logits are blended.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[AxisPlan],
+        maps: Sequence[AxisMap],
+        values: Sequence[int],
+        labels: ArrayLike,
+        probabilities: ArrayLike | None,
+        index: tuple[int, ...],
+        looked_at: npt.NDArray[np.bool_] | None,
+        device: torch.device,
+    ) -> None:
+        self._maps, self._values, self._looked_at = maps, values, looked_at
+        self._needed = [m.needed for m in maps]
+        self._labels = RowWriter(labels, 0, index)
+        self._probabilities = RowWriter(probabilities, 1, index) if probabilities is not None else None
+        height = min(plans[0].window + 1, self._needed[0][1] - self._needed[0][0])
+        widths = [stop - start for start, stop in self._needed[1:]]
+        # One row more than a window: interpolation looks one row back.
+        self._sums = torch.zeros((len(values), height, *widths), device=device)
+        self._weights = [[torch.from_numpy(w).to(device) for w in plan.weights] for plan in plans]
+        self._plans = plans
+        self._top = self._needed[0][0]
+        self._done = 0
+
+    def add(self, position: tuple[int, ...], logits: torch.Tensor) -> None:
+        """Blend one window in.
+
+        Parameters
+        ----------
+        position
+            Index of the window along every axis.
+        logits
+            (class, [z,] y, x) of the window's size.
+        """
+        source, target = [slice(None)], [slice(None)]
+        weights = []
+        for axis, (plan, i, (first, end)) in enumerate(zip(self._plans, position, self._needed, strict=True)):
+            low, high = plan.spans[i]
+            start, stop = max(low, first), min(high, end)
+            if axis == 0:
+                self._flush(start)
+                first = self._top
+            source.append(slice(start - plan.starts[i], stop - plan.starts[i]))
+            target.append(slice(start - first, stop - first))
+            shape = [-1 if k == axis else 1 for k in range(len(self._plans))]
+            weights.append(self._weights[axis][i][start - low : stop - low].reshape(shape))
+        weight = weights[0]
+        for other in weights[1:]:
+            weight = weight * other
+        self._sums[tuple(target)].addcmul_(logits[tuple(source)].to(self._sums), weight)
+
+    def finish(self) -> None:
+        """Write all rows that are left."""
+        self._flush(self._needed[0][1])
+        self._labels.finish()
+        if self._probabilities is not None:
+            self._probabilities.finish()
+
+    def _flush(self, until: int) -> None:
+        """Emit every image row that needs no working row from `until` on, and roll the buffer up."""
+        rows = self._maps[0]
+        ready = int(np.searchsorted(rows.upper, until))
+        row_bytes = 4 * len(self._values) * int(np.prod([m.stop - m.start for m in self._maps[1:]]))
+        step = max(1, _BLOCK_BYTES // row_bytes)
+        for start in range(self._done, ready, step):
+            self._emit(slice(start, min(start + step, ready)))
+        self._done = max(ready, self._done)
+        keep = int(rows.lower[ready]) if ready < len(rows.lower) else until
+        self._roll(min(keep, until) - self._top)
+
+    def _roll(self, count: int) -> None:
+        """Move the rows from `count` on to the top of the buffer and clear what they leave."""
+        if count <= 0:
+            return
+        rest = self._sums.shape[1] - count
+        for start in range(0, rest, count):  # in steps that do not overlap themselves
+            stop = min(start + count, rest)
+            self._sums[:, start:stop] = self._sums[:, start + count : stop + count]
+        self._sums[:, max(rest, 0) :] = 0
+        self._top += count
+
+    def _emit(self, part: slice) -> None:
+        """Turn some of the image's rows into labels and write them."""
+        logits = self._maps[0].apply(self._sums, 1, self._top, part)
+        for axis, axis_map in enumerate(self._maps[1:], start=1):
+            logits = axis_map.apply(logits, axis + 1, self._needed[axis][0], slice(None))
+        labels = label_of_largest(logits, self._values).cpu().numpy()
+        if self._looked_at is not None:
+            labels[~self._looked_at[part]] = NOT_LOOKED_AT
+        self._labels.write(labels)
+        if self._probabilities is not None:
+            self._probabilities.write(torch.softmax(logits, dim=0).half().cpu().numpy())
+
+
+def label_of_largest(logits: torch.Tensor, values: Sequence[int]) -> torch.Tensor:
+    """Value of the class with the largest logit; the earlier class where two are equal.
+
+    A running maximum needs one byte per pixel, where `torch.argmax` makes eight.
+
+    Parameters
+    ----------
+    logits
+        (class, [z,] y, x)
+    values
+        Label value per class, 0..255.
+
+    Returns
+    -------
+    uint8 tensor ([z,] y, x)
+    """
+    labels = torch.full(logits.shape[1:], values[0], dtype=torch.uint8, device=logits.device)
+    best = logits[0]
+    for value, challenger in zip(values[1:], logits[1:], strict=True):
+        labels.masked_fill_(challenger > best, value)
+        best = torch.maximum(best, challenger)
+    return labels

@@ -1,0 +1,311 @@
+"""The one engine that runs any scheme's predictor over any image, in bounded memory.
+
+The image is cut into windows on one fixed grid; windows are read (from the cheapest pyramid level that is fine enough)
+while the network works on earlier ones, blended on a canvas as high as one window, and written row by row. Predicting
+a region runs the windows of the whole image's grid that touch it, so a region and the whole agree in every pixel.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.models.guard import guard_torch_import
+
+guard_torch_import()
+
+import torch  # noqa: E402 - after the guard
+
+from napari_medseg.errors import Cancelled, ConfigError, ModelError, ReadError  # noqa: E402 - after the guard
+from napari_medseg.inference.canvas import Canvas  # noqa: E402 - after the guard
+from napari_medseg.inference.job import Job, Window, plan_job  # noqa: E402 - after the guard
+from napari_medseg.inference.predictor import Predictor  # noqa: E402 - after the guard
+from napari_medseg.inference.resampling import WindowReader, choose_level  # noqa: E402 - after the guard
+from napari_medseg.structures import NOT_LOOKED_AT, Box, Image, Prediction, Progress, TagResult  # noqa: E402 - after the guard
+
+if TYPE_CHECKING:
+    from napari_medseg.models.compute import Compute
+
+#: Pixels of one batch: what a processor works on at its best rate, and what keeps a GPU busy.
+_BATCH_PIXELS = {"cpu": 512 * 512, "cuda": 8 * 512 * 512}
+#: Attribute of a zarr output that says whether every row was written.
+COMPLETE = "napari-medseg-complete"
+
+
+def predict(
+    predictor: Predictor,
+    image: Image,
+    *,
+    region: Box | None = None,
+    mask: npt.NDArray[np.bool_] | None = None,
+    probabilities: bool = False,
+    out: Any = None,
+    batch: int | None = None,
+    compute: Compute | None = None,
+    progress: Progress | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Prediction:
+    """Labels, probabilities and the tag of an image or a part of it.
+
+    Parameters
+    ----------
+    predictor
+        What a scheme made of a model file.
+    image
+        Any image with at least as many spatial axes as the predictor's window has; a longer one is a stack, whose
+        slices are predicted one by one.
+    region
+        (start, stop) per spatial axis in level-0 pixels; None for everything.
+    mask
+        Where to predict: boolean array that covers the whole image, with its spatial axes, at any resolution (a tissue
+        mask may be coarse). Windows without a pixel of it are skipped; labels outside are 255.
+    probabilities
+        Whether to return probabilities as well; takes 2 bytes per class and pixel.
+    out
+        Array (uint8, the region's shape) that receives the labels, a zarr array in whole chunk rows; None makes a
+        numpy array. The attribute `COMPLETE` of a zarr array is False until the last row is written.
+    batch
+        Windows per forward pass; None chooses by window and device. Halved, with a note, when memory runs out.
+    compute
+        Device and precision; None for float32 on the CPU.
+    progress
+        Called with (windows done, windows, text) after every batch.
+    cancel
+        Asked before every batch; True ends the work.
+
+    Raises
+    ------
+    ConfigError
+        The region or mask does not fit the image.
+    ModelError
+        The network gives values that are not numbers, needs more axes than the image has, or memory is too small for
+        one window.
+    ReadError
+        The image holds values that are not numbers.
+    Cancelled
+        `cancel` said so, or `progress` raised it.
+    """
+    started = time.perf_counter()
+    job = plan_job(predictor, image, region, mask)
+    shape = tuple(stop - start for start, stop in job.region)
+    labels = _labels_target(out, shape) if predictor.classes else None
+    if labels is not None and mask is not None:
+        for index in job.skipped_slices:
+            labels[index] = NOT_LOOKED_AT  # no window will visit them
+    planes = len(predictor.classes) + 1
+    floats = None
+    if probabilities and predictor.classes:
+        floats = np.zeros((*shape[: job.lead], planes, *shape[job.lead :]), np.float16)
+    run = _Run(predictor, image, job, labels, floats, batch, compute)
+    run.execute(progress, cancel)
+    _mark(labels, complete=True)
+    return Prediction(
+        labels=labels,
+        classes=tuple(predictor.classes),
+        tag=run.tag(),
+        probabilities=None if floats is None else np.moveaxis(floats, job.lead, 0),
+        region=job.region,
+        seconds=time.perf_counter() - started,
+        notes=tuple(run.notes),
+    )
+
+
+def _labels_target(out: Any, shape: tuple[int, ...]) -> Any:
+    if out is None:
+        return np.zeros(shape, np.uint8)
+    if tuple(out.shape) != shape or out.dtype != np.uint8:
+        raise ConfigError(f"The output must be uint8 of shape {shape}, but is {out.dtype} of shape {tuple(out.shape)}.")
+    _mark(out, complete=False)
+    return out
+
+
+def _mark(labels: Any, *, complete: bool) -> None:
+    if hasattr(labels, "attrs"):
+        labels.attrs[COMPLETE] = complete
+
+
+class _Run:
+    """One prediction in progress."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        image: Image,
+        job: Job,
+        labels: Any,
+        floats: npt.NDArray[np.float16] | None,
+        batch: int | None,
+        compute: Compute | None,
+    ) -> None:
+        self.notes: list[str] = []
+        self._predictor, self._image, self._job, self._compute = predictor, image, job, compute
+        self._labels, self._floats = labels, floats
+        self._device = torch.device("cpu" if compute is None else compute.device)
+        self._sizes = tuple(plan.window for plan in job.plans)
+        pixels = _BATCH_PIXELS.get(self._device.type, _BATCH_PIXELS["cuda"])
+        self._batch = batch or max(1, pixels // math.prod(self._sizes))
+        self._reader = WindowReader(image, job.working, choose_level(image, job.working))
+        self._canvas: Canvas | None = None
+        self._slice: tuple[int, ...] | None = None
+        self._tag_sum = torch.zeros(len(predictor.tags))
+        self._tag_area = 0
+        if any(plan.window > plan.length for plan in job.plans):
+            sizes = " x ".join(str(plan.window) for plan in job.plans)
+            self.notes.append(f"The image is smaller than a window and was extended by reflection to {sizes} pixels.")
+
+    def execute(self, progress: Progress | None, cancel: Callable[[], bool] | None) -> None:
+        """Run all windows."""
+        prepared = self._predictor.prepare(self._image)
+        total, done = len(self._job.windows), 0
+        with torch.inference_mode(), ThreadPoolExecutor(1, thread_name_prefix="read-windows") as reading:
+            ahead = _read_ahead(reading, lambda window: self._load(window, prepared), self._job.windows, self._depth)
+            try:
+                while batch := list(itertools.islice(ahead, self._batch)):
+                    if cancel is not None and cancel():
+                        raise Cancelled("Prediction was stopped.")
+                    self._work([window for window, _ in batch], torch.from_numpy(np.stack([a for _, a in batch])))
+                    done += len(batch)
+                    if progress is not None:
+                        progress(done, total, f"window {done} of {total}")
+                self._finish_canvas()
+            finally:
+                reading.shutdown(wait=False, cancel_futures=True)
+
+    def tag(self) -> TagResult | None:
+        """The class with the largest mean probability; None without classifier."""
+        if not self._predictor.tags or not self._tag_area:
+            return None
+        shares = torch.softmax(self._tag_sum / self._tag_area, dim=0).tolist()
+        by_name = dict(zip(self._predictor.tags, shares, strict=True))
+        return TagResult(tag=max(by_name, key=by_name.__getitem__), probabilities=by_name)
+
+    def _depth(self) -> int:
+        return 2 * self._batch
+
+    def _load(self, window: Window, prepared: Any) -> npt.NDArray[np.float32]:
+        """A window as the network wants it: float32 (in_channels, [z,] y, x)."""
+        lead = len(window.slice_index)
+        slices = zip(window.slice_index, self._job.region[:lead], strict=True)
+        box = [(start + i, start + i + 1) for i, (start, _) in slices]
+        for plan, i in zip(self._job.plans, window.position, strict=True):
+            box.append((plan.starts[i], plan.starts[i] + plan.window))
+        pixels = self._reader.read(tuple(box))
+        pixels = pixels.reshape(len(pixels), *self._sizes)
+        values = np.ascontiguousarray(self._predictor.normalise(pixels, prepared), dtype=np.float32)
+        with np.errstate(invalid="ignore"):
+            finite = bool(np.isfinite(values.sum(dtype=np.float64)))
+        if not finite:
+            raise ReadError(
+                f"Image '{self._image.name}' holds values that are not numbers near {_place(box)}: repair or crop it."
+            )
+        return values
+
+    def _work(self, windows: Sequence[Window], values: torch.Tensor) -> None:
+        """Forward one batch and blend it in; in halves when memory runs out."""
+        try:
+            mask_logits, tag_logits = self._forward(values)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(windows) == 1:
+                raise ModelError(
+                    f"There is not enough memory on {self._device} for one window of {self._sizes} pixels: close other "
+                    "programs, or predict on the CPU."
+                ) from error
+            middle = len(windows) // 2
+        else:
+            self._take(windows, mask_logits, tag_logits)
+            return
+        # Outside the handler, which holds the failed pass's tensors through the traceback.
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._batch = middle
+        self.notes.append(f"Memory ran out with {len(windows)} windows at a time; went on with {middle}.")
+        self._work(windows[:middle], values[:middle])
+        self._work(windows[middle:], values[middle:])
+
+    def _forward(self, values: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        if self._compute is None:
+            return self._predictor.forward(values)
+        if self._compute.channels_last:
+            memory_format = torch.channels_last if values.ndim == 4 else torch.channels_last_3d
+            values = values.to(self._device, memory_format=memory_format, non_blocking=True)
+        else:
+            values = values.to(self._device, non_blocking=True)
+        with self._compute.autocast():
+            return self._predictor.forward(values)
+
+    def _take(
+        self, windows: Sequence[Window], mask_logits: torch.Tensor | None, tag_logits: torch.Tensor | None
+    ) -> None:
+        for logits in (mask_logits, tag_logits):
+            if logits is not None and not torch.isfinite(logits.sum(dtype=torch.float32)):
+                raise ModelError(
+                    f"The network gives values that are not numbers for image '{self._image.name}': the model is "
+                    "damaged or its training diverged; train it again with a smaller learning rate."
+                )
+        if tag_logits is not None and self._predictor.tags:
+            areas = torch.tensor([window.area for window in windows], dtype=torch.float32)
+            self._tag_sum += (tag_logits.float().cpu() * areas[:, None]).sum(dim=0)
+            self._tag_area += sum(window.area for window in windows)
+        if self._labels is not None:
+            assert mask_logits is not None, "a predictor with mask classes gives mask logits"
+            for window, logits in zip(windows, mask_logits, strict=True):
+                self._canvas_of(window).add(window.position, logits)
+
+    def _canvas_of(self, window: Window) -> Canvas:
+        """The canvas of a window's slice; the one before is finished."""
+        if self._canvas is not None and self._slice == window.slice_index:
+            return self._canvas
+        self._finish_canvas()
+        self._slice = window.slice_index
+        looked_at = self._job.looked_at
+        self._canvas = Canvas(
+            self._job.plans,
+            self._job.maps,
+            [0, *(c.value for c in self._predictor.classes)],
+            self._labels,
+            self._floats,
+            window.slice_index,
+            None if looked_at is None else looked_at[window.slice_index],
+            self._device,
+        )
+        return self._canvas
+
+    def _finish_canvas(self) -> None:
+        if self._canvas is not None:
+            self._canvas.finish()
+            self._canvas = None
+
+
+def _read_ahead(
+    reading: ThreadPoolExecutor,
+    load: Callable[[Window], npt.NDArray[np.float32]],
+    windows: Sequence[Window],
+    depth: Callable[[], int],
+) -> Iterator[tuple[Window, npt.NDArray[np.float32]]]:
+    """Windows with their pixels, read in a thread while the network works on those before."""
+    waiting: deque[tuple[Window, Future[npt.NDArray[np.float32]]]] = deque()
+    for window in windows:
+        waiting.append((window, reading.submit(load, window)))
+        while len(waiting) > depth():
+            first, pixels = waiting.popleft()
+            yield first, pixels.result()
+    for first, pixels in waiting:
+        yield first, pixels.result()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def _place(box: Sequence[tuple[int, int]]) -> str:
+    return ",".join(f"{start}:{stop}" for start, stop in box)
