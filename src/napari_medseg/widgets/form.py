@@ -213,7 +213,7 @@ def _tooltip(field: FieldInfo) -> str:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    """pydantic's words as a sentence; its word for a tuple that is too short would mislead."""
+    """Pydantic's words as a sentence; its word for a tuple that is too short would mislead."""
     message = "a value is missing" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
     return f"{message[0].upper()}{message[1:]}."
 
