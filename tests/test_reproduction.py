@@ -26,7 +26,9 @@ def comparison(document, arm, control):
 
 def test_a_claim_holds_only_outside_the_paired_interval():
     b, scratch = [0.70, 0.74, 0.69], [0.60, 0.66, 0.58]
-    rows = [row(i, b={"dice": one}, b_scratch={"dice": two}) for i, (one, two) in enumerate(zip(b, scratch))]
+    rows = [
+        row(i, b={"dice": one}, b_scratch={"dice": two}) for i, (one, two) in enumerate(zip(b, scratch, strict=True))
+    ]
     found = comparison(summarise(rows, TRIVIAL), "b", "b_scratch")
     interval = stats.ttest_rel(b, scratch).confidence_interval(0.95)
     assert found["difference"] - found["margin"] == pytest.approx(interval.low)
