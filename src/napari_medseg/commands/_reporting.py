@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from napari_medseg.errors import MedsegError
-from napari_medseg.training.events import EventPipe, Report
+from napari_medseg.training.events import EventPipe, Report, duration
 
 
 def add_event_option(parser: argparse.ArgumentParser) -> None:
@@ -65,22 +65,6 @@ class ConsoleReport:
             text = f"  {values['done']}/{values['of']} {values.get('text', '')}"
         print("\r\033[K" + text, end="", file=sys.stderr, flush=True)
         self._open_line = True
-
-
-def duration(seconds: float) -> str:
-    """A length of time for people.
-
-    Examples
-    --------
-    >>> duration(42), duration(192), duration(7260)
-    ('42 s', '3 min 12 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _started(v: dict[str, Any]) -> str:

@@ -60,6 +60,22 @@ def _finite(value: Any) -> Any:
     return number if abs(number) < float("inf") else None
 
 
+def duration(seconds: float) -> str:
+    """A length of time for people.
+
+    Examples
+    --------
+    >>> duration(42), duration(192), duration(7260)
+    ('42 s', '3 min 12 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 class EventPipe:
     """Writes events to what was standard output, on a descriptor that nothing else knows.
 
