@@ -13,29 +13,29 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_medseg.data.resampling import WindowReader, choose_level
+from napari_medseg.errors import Cancelled, ConfigError, ModelError, ReadError
+from napari_medseg.inference.job import Job, Window, plan_job
+from napari_medseg.inference.predictor import Predictor
 from napari_medseg.models.guard import guard_torch_import
+from napari_medseg.structures import NOT_LOOKED_AT, Box, Image, Prediction, Progress, TagResult
 
 guard_torch_import()
 
 import torch  # noqa: E402 - after the guard
 
-from napari_medseg.errors import Cancelled, ConfigError, ModelError, ReadError  # noqa: E402 - after the guard
-from napari_medseg.inference.canvas import Canvas  # noqa: E402 - after the guard
-from napari_medseg.inference.job import Job, Window, plan_job  # noqa: E402 - after the guard
-from napari_medseg.inference.predictor import Predictor  # noqa: E402 - after the guard
-from napari_medseg.inference.resampling import WindowReader, choose_level  # noqa: E402 - after the guard
-from napari_medseg.structures import NOT_LOOKED_AT, Box, Image, Prediction, Progress, TagResult  # noqa: E402 - after the guard
-
-if TYPE_CHECKING:
-    from napari_medseg.models.compute import Compute
+from napari_medseg.inference.canvas import Canvas  # noqa: E402 - imports torch
+from napari_medseg.models.compute import Compute  # noqa: E402 - imports torch
 
 #: Pixels of one batch: what a processor works on at its best rate, and what keeps a GPU busy.
 _BATCH_PIXELS = {"cpu": 512 * 512, "cuda": 8 * 512 * 512}
+#: What runs anywhere; callers who care for speed pass `choose_compute`'s answer.
+_PLAIN = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
 #: Attribute of a zarr output that says whether every row was written.
 COMPLETE = "napari-medseg-complete"
 
@@ -104,7 +104,7 @@ def predict(
     floats = None
     if probabilities and predictor.classes:
         floats = np.zeros((*shape[: job.lead], planes, *shape[job.lead :]), np.float16)
-    run = _Run(predictor, image, job, labels, floats, batch, compute)
+    run = _Run(predictor, image, job, labels, floats, batch, compute or _PLAIN)
     run.execute(progress, cancel)
     _mark(labels, complete=True)
     return Prediction(
@@ -143,12 +143,12 @@ class _Run:
         labels: Any,
         floats: npt.NDArray[np.float16] | None,
         batch: int | None,
-        compute: Compute | None,
+        compute: Compute,
     ) -> None:
         self.notes: list[str] = []
         self._predictor, self._image, self._job, self._compute = predictor, image, job, compute
         self._labels, self._floats = labels, floats
-        self._device = torch.device("cpu" if compute is None else compute.device)
+        self._device = torch.device(compute.device)
         self._sizes = tuple(plan.window for plan in job.plans)
         pixels = _BATCH_PIXELS.get(self._device.type, _BATCH_PIXELS["cuda"])
         self._batch = batch or max(1, pixels // math.prod(self._sizes))
@@ -213,7 +213,7 @@ class _Run:
         try:
             mask_logits, tag_logits = self._forward(values)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not self._compute.is_out_of_memory(error):
                 raise
             if len(windows) == 1:
                 raise ModelError(
@@ -233,15 +233,8 @@ class _Run:
         self._work(windows[middle:], values[middle:])
 
     def _forward(self, values: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        if self._compute is None:
-            return self._predictor.forward(values)
-        if self._compute.channels_last:
-            memory_format = torch.channels_last if values.ndim == 4 else torch.channels_last_3d
-            values = values.to(self._device, memory_format=memory_format, non_blocking=True)
-        else:
-            values = values.to(self._device, non_blocking=True)
         with self._compute.autocast():
-            return self._predictor.forward(values)
+            return self._predictor.forward(self._compute.to(values))
 
     def _take(
         self, windows: Sequence[Window], mask_logits: torch.Tensor | None, tag_logits: torch.Tensor | None
@@ -301,10 +294,6 @@ def _read_ahead(
             yield first, pixels.result()
     for first, pixels in waiting:
         yield first, pixels.result()
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 def _place(box: Sequence[tuple[int, int]]) -> str:

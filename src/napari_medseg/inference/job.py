@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from napari_medseg.data.resampling import working_shape
 from napari_medseg.errors import ConfigError, ModelError
 from napari_medseg.inference.predictor import Predictor
-from napari_medseg.inference.resampling import AxisMap, working_shape
+from napari_medseg.inference.resampling import AxisMap
 from napari_medseg.inference.windows import AxisPlan, plan_windows
 from napari_medseg.structures import Box, Image
 

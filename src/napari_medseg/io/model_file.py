@@ -13,7 +13,6 @@ import json
 import math
 import os
 import struct
-import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 from napari_medseg.config import Settings, describe_fault
 from napari_medseg.errors import InputNotFoundError, ModelError, WriteError
+from napari_medseg.io.atomic import replacing
 from napari_medseg.structures import MaskClass, Split
 
 METADATA_KEY = "napari-medseg"
@@ -160,19 +160,11 @@ def write_model(path: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Model
         The disk is full, or the folder is read-only.
     """
     storable = {name: _storable(name, tensors[name]) for name in sorted(tensors)}
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(descriptor)
-        save_file(storable, temporary, metadata={METADATA_KEY: card.model_dump_json()})
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise WriteError(f"Model file {path} could not be written ({error}): free space or choose a folder.") from error
+    with replacing(path) as temporary:
+        try:
+            save_file(storable, temporary, metadata={METADATA_KEY: card.model_dump_json()})
+        except SafetensorError as error:
+            raise WriteError(f"Model file {path} could not be written ({error}): free space there.") from error
 
 
 def _storable(name: str, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
