@@ -1,0 +1,469 @@
+"""A data set: a folder with a description, a table of cases, label images and history, that people can read.
+
+Every change of the table is made under a lock on the table as it is on disk at that moment, touches only the cells
+that were changed, and is written to the history first. See ``locking.py``, ``table.py`` and ``history.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.data import naming
+from napari_medseg.data.cases_table import read_cases, row_of, write_cases
+from napari_medseg.data.cropping import crop
+from napari_medseg.data.dataset_file import check_info, read_info, write_info
+from napari_medseg.data.history import History, author_name, now
+from napari_medseg.data.label_files import label_facts, open_labels
+from napari_medseg.data.label_store import LabelStore, own_attributes
+from napari_medseg.data.locking import FileLock
+from napari_medseg.data.rows import COLUMNS, case_of_row, checked_cells, parse_region
+from napari_medseg.data.splitting import FRACTIONS, split_by_group
+from napari_medseg.data.table import Table
+from napari_medseg.errors import ConflictError, DatasetError, MedsegError, WriteError
+from napari_medseg.structures import Case, DatasetInfo, Image
+
+#: Cells that a person fills while looking at an image; changing one of them notes who did.
+_ANNOTATION = {"tag", "grade", "label", "status", "difficulty", "note"}
+
+
+class Dataset:
+    """A data set folder; make one with `create`, open one with `open`.
+
+    The object holds the table as it was when last read or written; `reload` reads it again. Its methods may be called
+    from several threads and its folder may be used by several programs at a time.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from napari_medseg.data.dataset_file import mask_classes, tag_classes
+    >>> info = DatasetInfo(name="demo", classes=mask_classes(["gland"]), tags=tag_classes(["benign", "malignant"]))
+    >>> data = Dataset.create(tempfile.mkdtemp() + "/demo", info)
+    >>> case = data.add_case("slides/a12.png", group="patient 7")
+    >>> data.update_case(case.case, revision=case.revision, tag="benign", status="done").revision
+    2
+    """
+
+    def __init__(self, path: Path, info: DatasetInfo, table: Table, author: str) -> None:
+        self.path = path
+        self.author = author
+        self.history = History(path / "history", author)
+        self._info = info
+        self._adopt(table)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], info: DatasetInfo, *, author: str | None = None) -> Dataset:
+        """Make an empty data set in a new or empty folder.
+
+        Raises
+        ------
+        DatasetError
+            The folder holds something already, or the description contradicts itself.
+        WriteError
+            The folder cannot be written.
+        """
+        folder = Path(path).absolute()
+        check_info(info)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DatasetError(f"{folder} already holds something: choose a new or an empty folder.")
+        table = Table(columns=COLUMNS)
+        write_cases(folder, table)
+        try:
+            (folder / "labels").mkdir()
+        except OSError as error:
+            raise WriteError(f"{folder / 'labels'} could not be made ({error.strerror}): check the folder.") from error
+        write_info(folder, info)
+        return cls(folder, info, table, author or author_name())
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, author: str | None = None) -> Dataset:
+        """Open a data set; rows that cannot be understood do not keep the others from being used.
+
+        Raises
+        ------
+        InputNotFoundError, DatasetError
+            The folder is missing or is no data set, or its table has no columns ``case`` and ``image``.
+        """
+        folder = Path(path).absolute()
+        return cls(folder, read_info(folder), read_cases(folder), author or author_name())
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What ``dataset.json`` says."""
+        return self._info
+
+    @property
+    def table(self) -> Table:
+        """The table as last read, with rows that cannot be understood."""
+        return self._table
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """Cases in the order of the table; of rows with one id the first, rows without id left out."""
+        return self._cases
+
+    @property
+    def labels_folder(self) -> Path:
+        """Where label images lie."""
+        return self.path / "labels"
+
+    def reload(self) -> None:
+        """Read description and table again."""
+        self._info = read_info(self.path)
+        self._adopt(read_cases(self.path))
+
+    def case(self, case_id: str) -> Case:
+        """A case by its id; raises `DatasetError` when there is none."""
+        try:
+            return self._by_id[case_id]
+        except KeyError:
+            raise DatasetError(f"{self.path} has no case '{case_id}': check the id in cases.csv.") from None
+
+    def set_info(self, info: DatasetInfo) -> None:
+        """Rename, recolour or add classes, tags and grades.
+
+        Raises
+        ------
+        DatasetError
+            A class value that is drawn, or a tag or grade that is given, would vanish.
+        WriteError, LockedError
+            The description cannot be written.
+        """
+        check_info(info)
+        with self._lock():
+            self._adopt(read_cases(self.path))
+            self._refuse_losing(info)
+            before = read_info(self.path)
+            self.history.append("", "info", before={"info": repr(before)}, after={"info": repr(info)})
+            write_info(self.path, info)
+            self._info = info
+
+    def add_case(
+        self, image_path: str | os.PathLike[str], *, case: str | None = None, group: str = "", **fields: Any
+    ) -> Case:
+        """Add a row for an image file, which stays where it is.
+
+        Parameters
+        ----------
+        image_path
+            The image; kept relative to the data set when it lies in or near it.
+        case
+            Id; made from the file's name when None.
+        group
+            Patient, slide or eye: what a split keeps together.
+        fields
+            Further fields of `Case`.
+
+        Raises
+        ------
+        DatasetError
+            The id is taken or a value is not allowed.
+        WriteError, LockedError
+            The table cannot be written.
+        """
+        cells = {"status": "todo", **checked_cells({**fields, "group": group}, self.info)}
+        cells["image"] = naming.image_cell(Path(image_path), self.path)
+        with self._lock() as lock:
+            table = read_cases(self.path)
+            taken = {name.strip() for name in table.column("case")}
+            if case is not None and (case in taken or not case.strip()):
+                raise DatasetError(f"The case id '{case}' is taken or empty: choose another one.")
+            cells["case"] = (case or naming.unique_id(Path(image_path), taken)).strip()
+            cells |= {"revision": "1", "updated": now()}
+            self._write(lock, table.with_row(cells), cells["case"], "add", {}, cells, revision=1)
+        return self.case(cells["case"])
+
+    def add_image(self, image: Image | npt.NDArray[Any], name: str, *, group: str = "", **fields: Any) -> Case:
+        """Save an image that is only in memory into the folder ``images`` and add it as a case.
+
+        Parameters
+        ----------
+        image
+            An image, or an array (y, x), (z, y, x) or uint8 (y, x, 3).
+        name
+            Becomes the file's name and the case's id.
+
+        Raises
+        ------
+        DatasetError, WriteError, LockedError
+            As `add_case`.
+        """
+        from napari_medseg.io import write_image
+
+        if not isinstance(image, Image):
+            image = naming.image_of_array(image, name)
+        many = image.data.dtype.itemsize * int(np.prod(image.shape)) > naming.LARGE_BYTES or len(image.levels) > 1
+        path = naming.free_path(self.path / "images", name, ".zarr" if many else ".tif")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return self.add_case(write_image(path, image), group=group, **fields)
+
+    def update_case(self, case_id: str, *, revision: int, **fields: Any) -> Case:
+        """Change some cells of a case.
+
+        Parameters
+        ----------
+        revision
+            The revision of the case that the change was made on.
+        fields
+            Changed fields of `Case`; ``extra`` holds further columns.
+
+        Returns
+        -------
+        the case as it is now; its revision is one higher when anything changed.
+
+        Raises
+        ------
+        ConflictError
+            Somebody changed the row since: their version stays in the table, this one is kept in the history. The
+            object then holds their version.
+        DatasetError, WriteError, LockedError
+            The case or a value is unknown, or the table cannot be written; nothing was changed.
+        """
+        wanted = checked_cells(fields, self.info)
+        with self._lock() as lock:
+            table = read_cases(self.path)
+            row = row_of(table, case_id)
+            current = case_of_row(table, row)
+            cells = {name: text for name, text in wanted.items() if table.cell(row, name).strip() != text}
+            if cells and _ANNOTATION & cells.keys() and "author" not in wanted:
+                cells["author"] = self.author
+            before = {name: table.cell(row, name) for name in cells}
+            if not cells:
+                self._adopt(table)
+            elif current.revision != revision:
+                self.history.append(case_id, "conflict", before=before, after=cells)
+                self._adopt(table)
+                raise ConflictError(_conflict_text(current))
+            else:
+                origin = cells.get("origin") or current.origin or "person"
+                new = table.with_cells(row, {**cells, "revision": str(revision + 1), "updated": now()})
+                self._write(lock, new, case_id, "update", before, cells, revision=revision + 1, origin=origin)
+        return self.case(case_id)
+
+    def remove_case(self, case_id: str, *, revision: int) -> None:
+        """Take a row out of the table; its label image moves to ``history/trash`` and the image stays where it is.
+
+        Raises
+        ------
+        ConflictError, DatasetError, WriteError, LockedError
+            As `update_case`.
+        """
+        with self._lock() as lock:
+            table = read_cases(self.path)
+            row = row_of(table, case_id)
+            case = case_of_row(table, row)
+            if case.revision != revision:
+                self._adopt(table)
+                raise ConflictError(_conflict_text(case))
+            before = {name: table.cell(row, name) for name in table.columns}
+            labels = [path for path in {self.label_path(case), self._working_path(case)} if path and path.exists()]
+            self._write(lock, table.without_row(row), case_id, "remove", before, {}, revision=revision)
+            trash = self.path / "history" / "trash"
+            trash.mkdir(parents=True, exist_ok=True)
+            for path in labels:
+                shutil.move(path, trash / f"{now(microseconds=True).replace(':', '')}-{path.name}")
+
+    def split(self, fractions: Sequence[float] = FRACTIONS, seed: int = 0, *, redraw: bool = False) -> dict[str, str]:
+        """Draw train, val and test by group and write them into the table.
+
+        Parameters
+        ----------
+        fractions
+            Shares of train, val and test.
+        redraw
+            Draw cases that have a split anew as well.
+
+        Returns
+        -------
+        split by case id.
+
+        Raises
+        ------
+        DatasetError, WriteError, LockedError
+            A group stands on two sides already, or the table cannot be written.
+        """
+        with self._lock() as lock:
+            table = read_cases(self.path)
+            self._adopt(table)
+            drawn = split_by_group(self.cases, fractions, seed, redraw=redraw)
+            for case in self.cases:
+                if case.split == drawn[case.case]:
+                    continue
+                row = row_of(table, case.case)
+                change = {"split": drawn[case.case]}
+                self.history.append(
+                    case.case, "update", before={"split": case.split}, after=change, revision=case.revision + 1
+                )
+                cells = {**change, "revision": str(case.revision + 1), "updated": now()}
+                table = table.with_cells(row, cells)
+            self._write_table(lock, table)
+        return {case_id: str(split) for case_id, split in drawn.items()}
+
+    def image_path(self, case: Case) -> Path:
+        """Where the image of a case lies (it may be missing)."""
+        return naming.resolve(case.image, self.path)
+
+    def read_image(self, case: Case) -> Image:
+        """The image of a case, cut to its region; pixels are read when asked for.
+
+        Raises
+        ------
+        InputNotFoundError, ReadError, DatasetError
+            The image is missing or cannot be read, or the region lies outside it.
+        """
+        from napari_medseg.io import read
+
+        path = self.image_path(case)
+        if not path.exists():
+            raise DatasetError(f"Case '{case.case}': image {path} does not exist; correct the column 'image'.")
+        image = read(path, kind=None if self.info.kind == "image" else self.info.kind)
+        try:
+            region = parse_region(case.region)
+            return image if region is None else crop(image, region)
+        except DatasetError as error:
+            raise DatasetError(f"Case '{case.case}': {error}") from None
+
+    def label_path(self, case: Case) -> Path | None:
+        """The label image that the row names, or None; it may be missing."""
+        return self.labels_folder / case.label.replace("\\", "/") if case.label else None
+
+    def current_label_path(self, case: Case) -> Path | None:
+        """The label image to read: the working form of this case where there is one, else what the row names."""
+        working = self._working_path(case)
+        if working is not None and (working / "zarr.json").exists():
+            noted = own_attributes(working)
+            if noted.get("case") == case.case and noted.get("from", "") in ("", case.label):
+                return working
+        return self.label_path(case)
+
+    def read_labels(self, case: Case) -> npt.NDArray[np.uint8] | None:
+        """Labels of a case, uint8 ``([z,] y, x)`` with 255 where nobody looked; None when there are none.
+
+        Raises
+        ------
+        InputNotFoundError, ReadError
+            The label image is missing or damaged.
+        """
+        path = self.current_label_path(case)
+        return None if path is None else np.array(open_labels(path)[...])
+
+    def label_store(
+        self,
+        case: Case,
+        shape: Sequence[int],
+        *,
+        spacing: Sequence[float] | None = None,
+        units: Sequence[str] | None = None,
+    ) -> LabelStore:
+        """The working form of a case's labels, for drawing.
+
+        Save with `LabelStore.write_box`, then tell the table with `finishing.record_labels`: label first, then row.
+
+        Parameters
+        ----------
+        shape
+            Of the case's image without channels, ``([z,] y, x)``.
+
+        Raises
+        ------
+        DatasetError
+            The labels have another shape than the image.
+        """
+        working = self._working_path(case) or self._new_label_path(case)
+        named = self.label_path(case)
+        imported = named if named is not None and named != working and named.exists() else None
+        region = parse_region(case.region)
+        return LabelStore(
+            working,
+            shape,
+            case=case.case,
+            classes=self.info.classes,
+            imported=imported,
+            spacing=spacing,
+            units=units,
+            offset=None if region is None else [start for start, _ in region],
+            conflicts=self.path / "history" / "labels",
+        )
+
+    def _working_path(self, case: Case) -> Path | None:
+        """Where the working form of a case's labels is or would be; None while its name is another case's."""
+        named = self.label_path(case)
+        if named is not None and named.suffix == ".zarr":
+            return named
+        path = self.labels_folder / f"{naming.file_name(case.case)}.zarr"
+        if (path / "zarr.json").exists() and own_attributes(path).get("case") != case.case:
+            return None
+        return path
+
+    def _new_label_path(self, case: Case) -> Path:
+        return naming.free_path(self.labels_folder, case.case, ".zarr")
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.path / "cases.lock")
+
+    def _adopt(self, table: Table) -> None:
+        cases: dict[str, Case] = {}
+        for row in range(len(table.rows)):
+            case = case_of_row(table, row)
+            if case.case:
+                cases.setdefault(case.case, case)
+        self._table, self._by_id, self._cases = table, cases, tuple(cases.values())
+
+    def _write(
+        self,
+        lock: FileLock,
+        table: Table,
+        case_id: str,
+        what: str,
+        before: Mapping[str, str],
+        after: Mapping[str, str],
+        *,
+        revision: int,
+        origin: str = "person",
+    ) -> None:
+        """History first, then the table; a change that fails is withdrawn."""
+        self.history.append(case_id, what, before=before, after=after, origin=origin, revision=revision)
+        try:
+            self._write_table(lock, table)
+        except MedsegError as error:
+            try:
+                self.history.append(case_id, "withdrawn", after=after, revision=revision)
+            except WriteError as second:
+                # Without this line a check may offer the change again, which loses nothing.
+                error.add_note(str(second))
+            raise
+
+    def _write_table(self, lock: FileLock, table: Table) -> None:
+        lock.beat()
+        write_cases(self.path, table)
+        self._adopt(table)
+
+    def _refuse_losing(self, info: DatasetInfo) -> None:
+        tags, grades = {tag.name for tag in info.tags}, set(info.grades)
+        for case in self.cases:
+            if case.tag and case.tag not in tags:
+                raise DatasetError(f"Tag '{case.tag}' is given to case '{case.case}': change it there first.")
+            if case.grade and case.grade not in grades:
+                raise DatasetError(f"Grade '{case.grade}' is given to case '{case.case}': change it there first.")
+        kept = {c.value for c in info.classes}
+        lost = {c.value: c.name for c in self.info.classes if c.value not in kept}
+        for case in self.cases if lost else ():
+            path = self.current_label_path(case)
+            drawn = label_facts(path).values & lost.keys() if path is not None and path.exists() else set()
+            if drawn:
+                name = lost[min(drawn)]
+                raise DatasetError(f"Class '{name}' is drawn in case '{case.case}': draw it over there first.")
+
+
+def _conflict_text(current: Case) -> str:
+    who, when = current.author or "somebody", current.updated or "an unknown time"
+    return (
+        f"Case '{current.case}' was changed by {who} at {when} while you worked on it: that version stays in the "
+        "table, yours is kept in the history; look at it and save again."
+    )

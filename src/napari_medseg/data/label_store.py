@@ -1,0 +1,390 @@
+"""The working form of a case's labels: an OME-Zarr label that is written chunk by chunk while a person draws.
+
+Every chunk is replaced in one step (zarr's local store writes a temporary file and renames it), and a new store is
+made under another name and renamed when complete, so that a program that dies at any moment leaves whole chunks.
+Format: OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5/, section "Labels metadata"; one level.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.data.label_files import bands, open_labels, shape_text
+from napari_medseg.data.locking import FileLock
+from napari_medseg.errors import ConflictError, DatasetError, MedsegError, WriteError
+from napari_medseg.io.lazy import first_line
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, MaskClass
+
+Labels = npt.NDArray[np.uint8]
+#: Key of the attributes that only this package reads.
+_OWN = "napari-medseg"
+
+
+class LabelStore:
+    """Labels of one case on disk; nothing is written before the first `write_box`.
+
+    Parameters
+    ----------
+    path
+        The zarr folder, ``labels/<name>.zarr``.
+    shape
+        Of the image without channels: ``([z,] y, x)``.
+    case
+        Id of the case, kept inside for repairs.
+    classes
+        Their names and colours are kept inside, for other programs.
+    imported
+        A label image in another format that is converted by the first edit, and read until then; it stays.
+    spacing, units
+        Of the image, per axis; None where not known.
+    offset
+        Where the case's region begins in its image, in pixels.
+    conflicts
+        Folder for pixels that could not be written because another program changed the same chunk.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: Sequence[int],
+        *,
+        case: str,
+        classes: Sequence[MaskClass] = (),
+        imported: Path | None = None,
+        spacing: Sequence[float] | None = None,
+        units: Sequence[str] | None = None,
+        offset: Sequence[int] | None = None,
+        conflicts: Path | None = None,
+    ) -> None:
+        self.path = path
+        self.shape = tuple(int(n) for n in shape)
+        self.case = case
+        self.classes = tuple(classes)
+        self.imported = imported
+        self.spacing = spacing
+        self.units = units
+        self.offset = tuple(offset) if offset is not None else (0,) * len(self.shape)
+        self.conflicts = conflicts
+        self.chunks = chunk_shape(self.shape)
+        self._known: dict[tuple[int, ...], int] = {}
+        self._unflushed: set[tuple[int, ...]] = set()
+        self._check_shape()
+
+    @property
+    def name(self) -> str:
+        """What the column ``label`` of the table says."""
+        return self.path.name
+
+    @property
+    def exists(self) -> bool:
+        """Whether the working form has been made."""
+        return (self.path / "zarr.json").exists()
+
+    @property
+    def complete_regions(self) -> tuple[Box, ...]:
+        """Boxes that were marked complete."""
+        boxes = self._own_attributes().get("complete_regions", []) if self.exists else []
+        return tuple(tuple((int(start), int(stop)) for start, stop in box) for box in boxes)
+
+    def read(self) -> Labels:
+        """All labels; 255 everywhere when nothing has been drawn."""
+        return self.read_box(tuple((0, n) for n in self.shape))
+
+    def read_box(self, box: Box) -> Labels:
+        """Labels of a box, as a new array.
+
+        Raises
+        ------
+        ReadError
+            A chunk is damaged.
+        """
+        if not self.exists:
+            if self.imported is None:
+                return np.full([stop - start for start, stop in box], NOT_LOOKED_AT, np.uint8)
+            return np.array(open_labels(self.imported)[_slices(box)])
+        array = self._array()
+        labels = np.empty([stop - start for start, stop in box], np.uint8)
+        for index, chunk_box, overlap in self._chunks_of(box):
+            chunk = np.asarray(array[_slices(chunk_box)])
+            self._known[index] = _checksum(chunk)
+            labels[_slices(_relative(overlap, box))] = chunk[_slices(_relative(overlap, chunk_box))]
+        return labels
+
+    def write_box(self, box: Box, pixels: npt.ArrayLike) -> int:
+        """Save the labels of a box; chunks that stay the same are not touched.
+
+        Parameters
+        ----------
+        box
+            Where the pixels belong, inside the image.
+        pixels
+            uint8, of the box's shape.
+
+        Returns
+        -------
+        number of chunks that were written.
+
+        Raises
+        ------
+        WriteError
+            The disk is full or the folder read-only; chunks written so far are whole, nothing else was changed, and
+            the same call may be tried again.
+        ConflictError
+            Another program changed a chunk since this store read or wrote it: its pixels stay, these are kept in the
+            folder `conflicts`.
+        """
+        pixels = self._checked(box, pixels)
+        refused: list[Box] = []
+        written = 0
+        with self._writing():
+            array = self._array()
+            for index, chunk_box, overlap in self._chunks_of(box):
+                chunk = np.asarray(array[_slices(chunk_box)])
+                merged = chunk.copy()
+                merged[_slices(_relative(overlap, chunk_box))] = pixels[_slices(_relative(overlap, box))]
+                found = _checksum(chunk)
+                if np.array_equal(merged, chunk):
+                    self._known[index] = found
+                elif self._known.get(index, found) != found:
+                    refused.append(overlap)
+                else:
+                    array[_slices(chunk_box)] = merged
+                    self._known[index] = _checksum(merged)
+                    self._unflushed.add(index)
+                    written += 1
+        if refused:
+            self._keep_refused(refused, box, pixels)
+        return written
+
+    def flush(self) -> None:
+        """Wait until everything written is on the disk itself, safe from a power cut; raises `WriteError`."""
+        try:
+            while self._unflushed:
+                index = next(iter(self._unflushed))
+                _sync(self.path / "0" / "c" / "/".join(map(str, index)))
+                self._unflushed.discard(index)
+        except OSError as error:
+            raise self._write_error(error) from error
+
+    def fill_not_looked_at(self, box: Box | None = None, mask: npt.ArrayLike | None = None) -> int:
+        """Turn 255 into 0, in all of the image, in a box, or where a mask of the box is true.
+
+        Returns
+        -------
+        number of chunks that were written.
+
+        Raises
+        ------
+        WriteError, ConflictError
+            As `write_box`.
+        """
+        whole = box or tuple((0, n) for n in self.shape)
+        chosen = None if mask is None else np.asarray(mask, bool)
+        written = 0
+        # Chunk by chunk: a volume's labels need not fit in memory.
+        for _, _, overlap in self._chunks_of(whole):
+            labels = self.read_box(overlap)
+            change = labels == NOT_LOOKED_AT
+            if chosen is not None:
+                change &= chosen[_slices(_relative(overlap, whole))]
+            if change.any():
+                labels[change] = BACKGROUND
+                written += self.write_box(overlap, labels)
+        return written
+
+    def add_complete_region(self, box: Box) -> None:
+        """Remember that a box was marked complete; raises `WriteError`."""
+        regions = [[list(side) for side in known] for known in self.complete_regions]
+        new = [[int(start), int(stop)] for start, stop in box]
+        if new in regions:
+            return
+        with self._writing():
+            self._group().attrs[_OWN] = {**self._own_attributes(), "complete_regions": [*regions, new]}
+
+    def _own_attributes(self) -> dict[str, Any]:
+        return own_attributes(self.path)
+
+    def _array(self) -> Any:
+        return self._group()["0"]
+
+    def _group(self) -> Any:
+        import zarr
+
+        return zarr.open_group(self.path, mode="r+")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the label's own lock, make the store if need be, and turn failures into sentences."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(lock_path(self.path)):
+                if not self.exists:
+                    self._create()
+                yield
+        except MedsegError:
+            raise
+        except OSError as error:
+            raise self._write_error(error) from error
+
+    def _create(self) -> None:
+        """Make the zarr under another name, converting an imported image, and rename it when it is complete."""
+        import zarr
+
+        partial = partial_path(self.path)
+        shutil.rmtree(partial, ignore_errors=True)
+        group = zarr.open_group(partial, mode="w", zarr_format=3, attributes=self._attributes())
+        array: Any = group.create_array(
+            "0",
+            shape=self.shape,
+            chunks=self.chunks,
+            dtype="uint8",
+            fill_value=NOT_LOOKED_AT,
+            dimension_names=_axes(len(self.shape)),
+        )
+        if self.imported is not None:
+            start = 0
+            for band in bands(open_labels(self.imported)):
+                array[start : start + len(band)] = band
+                start += len(band)
+        os.replace(partial, self.path)
+
+    def _attributes(self) -> dict[str, Any]:
+        scale = [float(step) for step in self.spacing] if self.spacing is not None else [1.0] * len(self.shape)
+        axes = [{"name": name, "type": "space"} for name in _axes(len(self.shape))]
+        if self.units is not None:
+            axes = [{**axis, "unit": unit} for axis, unit in zip(axes, self.units, strict=True)]
+        transform: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if any(self.offset):
+            shift = [start * step for start, step in zip(self.offset, scale, strict=True)]
+            transform.append({"type": "translation", "translation": shift})
+        label = {
+            "colors": [{"label-value": c.value, "rgba": [*bytes.fromhex(c.color[1:]), 255]} for c in self.classes],
+            "properties": [{"label-value": c.value, "name": c.name} for c in self.classes],
+        }
+        dataset = {"path": "0", "coordinateTransformations": transform}
+        multiscale = {"name": self.case, "axes": axes, "datasets": [dataset]}
+        own = {"case": self.case, "from": self.imported.name if self.imported is not None else ""}
+        return {"ome": {"version": "0.5", "multiscales": [multiscale], "image-label": label}, _OWN: own}
+
+    def _chunks_of(self, box: Box) -> Iterator[tuple[tuple[int, ...], Box, Box]]:
+        """Index, box, and overlap with `box` of every chunk that the box touches."""
+        ranges = [
+            range(start // size, math.ceil(stop / size)) for (start, stop), size in zip(box, self.chunks, strict=True)
+        ]
+        for index in itertools.product(*ranges):
+            chunk_box = tuple(
+                (i * size, min((i + 1) * size, n)) for i, size, n in zip(index, self.chunks, self.shape, strict=True)
+            )
+            overlap = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(chunk_box, box, strict=True))
+            yield index, chunk_box, overlap
+
+    def _keep_refused(self, refused: Sequence[Box], box: Box, pixels: Labels) -> None:
+        from napari_medseg.data.history import writer_name
+
+        if self.conflicts is None:
+            kept = "nowhere"
+        else:
+            path = self.conflicts / f"{self.path.stem}.{writer_name(os.getpid())}.zarr"
+            other = LabelStore(path, self.shape, case=self.case, classes=self.classes)
+            for part in refused:
+                other.write_box(part, pixels[_slices(_relative(part, box))])
+            other.flush()
+            kept = f"in {path}"
+        raise ConflictError(
+            f"The labels of case '{self.case}' were changed by another program at the same place: its drawing stays, "
+            f"yours is kept {kept}; open the case again and draw what is missing."
+        )
+
+    def _checked(self, box: Box, pixels: npt.ArrayLike) -> Labels:
+        array = np.asarray(pixels)
+        shape = tuple(stop - start for start, stop in box)
+        inside = len(box) == len(self.shape) and all(
+            0 <= start <= stop <= n for (start, stop), n in zip(box, self.shape, strict=True)
+        )
+        if not inside or array.shape != shape or array.dtype != np.uint8:
+            raise ValueError(
+                f"Labels of box {box} must be uint8 of its shape and inside {shape_text(self.shape)}, "
+                f"got {array.dtype} {shape_text(array.shape)}."
+            )
+        return array
+
+    def _check_shape(self) -> None:
+        source = self.path if self.exists else self.imported
+        if source is None:
+            return
+        found = tuple(open_labels(source).shape)
+        if found != self.shape:
+            raise DatasetError(
+                f"Case '{self.case}': its labels {source.name} are {shape_text(found)} pixels but its image is "
+                f"{shape_text(self.shape)}: restore the image that was labelled, or correct 'region'."
+            )
+
+    def _write_error(self, error: OSError) -> WriteError:
+        reason = error.strerror or first_line(error)
+        return WriteError(
+            f"The labels of case '{self.case}' could not be saved in {self.path} ({reason}): free space or make the "
+            "folder writable; they are still in memory and can be saved again."
+        )
+
+
+def chunk_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Chunks for a label image: 512² in a plane, 16 slices of 256² in a volume; never larger than the image."""
+    wanted = (512, 512) if len(shape) == 2 else (*[1] * (len(shape) - 3), 16, 256, 256)
+    return tuple(max(1, min(n, size)) for n, size in zip(shape, wanted, strict=True))
+
+
+def lock_path(path: Path) -> Path:
+    """The lock of one label store."""
+    return path.with_name(path.name + ".lock")
+
+
+def partial_path(path: Path) -> Path:
+    """Where a label store is made before it is complete."""
+    return path.with_name(path.name + ".partial")
+
+
+def own_attributes(path: Path) -> dict[str, Any]:
+    """What this package noted in a label store: ``case``, ``from``, ``complete_regions``; empty for foreign ones."""
+    import zarr
+
+    noted = zarr.open_group(path, mode="r").attrs.asdict().get(_OWN)
+    return dict(noted) if isinstance(noted, dict) else {}
+
+
+def _axes(ndim: int) -> tuple[str, ...]:
+    return tuple("tzyx"[-ndim:])
+
+
+def _slices(box: Box) -> tuple[slice, ...]:
+    return tuple(slice(start, stop) for start, stop in box)
+
+
+def _relative(inner: Box, outer: Box) -> Box:
+    return tuple((a - start, b - start) for (a, b), (start, _) in zip(inner, outer, strict=True))
+
+
+def _checksum(chunk: Labels) -> int:
+    return zlib.crc32(np.ascontiguousarray(chunk).data)
+
+
+def _sync(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        # A chunk that is all 255 again has no file.
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
