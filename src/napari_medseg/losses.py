@@ -8,15 +8,28 @@ but rounding (and what batch normalisation sees). A sample in which nothing is k
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_medseg.structures import NOT_LOOKED_AT
-from napari_medseg.training.stage import NO_TAG, Batch
+from napari_medseg.structures import NO_TAG, NOT_LOOKED_AT
 
-Loss = Callable[[Tensor, Batch], Tensor]
+
+class Annotated(Protocol):
+    """What losses read of a batch; see `napari_medseg.training.stage.Batch`."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (b, [z,] y, x), 255 where nobody looked."""
+
+    @property
+    def tags(self) -> Tensor:
+        """int64 (b,), `NO_TAG` where there is none."""
+
+
+Loss = Callable[[Tensor, Annotated], Tensor]
 
 
 def mask_loss(class_weights: Sequence[float] | None = None, *, dice: float = 1.0) -> Loss:
@@ -30,7 +43,7 @@ def mask_loss(class_weights: Sequence[float] | None = None, *, dice: float = 1.0
         Weight of the Dice term; the cross-entropy has 1.
     """
 
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
+    def loss(logits: Tensor, batch: Annotated) -> Tensor:
         return mask_cross_entropy(logits, batch.labels, class_weights) + dice * soft_dice_loss(logits, batch.labels)
 
     return loss
@@ -45,7 +58,7 @@ def tag_loss(class_weights: Sequence[float] | None = None) -> Loss:
         Weight of each tag; with weights whose mean over the training cases is 1 the loss keeps its size.
     """
 
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
+    def loss(logits: Tensor, batch: Annotated) -> Tensor:
         return tag_cross_entropy(logits, batch.tags, class_weights)
 
     return loss

@@ -23,6 +23,9 @@ NOT_LOOKED_AT = 255
 #: Value of a pixel that was looked at and holds no class.
 BACKGROUND = 0
 
+#: Tag index of a case without a tag; ignored by losses.
+NO_TAG = -1
+
 #: ``(start, stop)`` per spatial axis, in level-0 pixels, in the order of `Image.spatial_axes`.
 Box = tuple[tuple[int, int], ...]
 

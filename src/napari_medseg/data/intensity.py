@@ -103,7 +103,7 @@ class Intensity:
         if len(pixels) == 1:
             return np.repeat(pixels, self.channels, axis=0)
         if self.channels == 1 and len(pixels) == 3:
-            return pixels.mean(axis=0, keepdims=True, dtype=np.float32)
+            return pixels.mean(axis=0, keepdims=True, dtype=np.float32).astype(np.float32, copy=False)
         raise ModelError(
             f"The network was trained on images of {self.channels} channels, but this image has {len(pixels)}: "
             "choose the channels that it was trained on, or train a network on such images."
@@ -147,7 +147,9 @@ def fit_intensity(images: Sequence[Image]) -> Intensity:
         There is no image, or the images have numbers of channels that do not fit together.
     """
     if not images:
-        raise DatasetError("There is no training image to take the intensity from: finish a case of the training split.")
+        raise DatasetError(
+            "There is no training image to take the intensity from: finish a training case."
+        )
     channels = _common_channels(images)
     step = max(1, len(images) // _SAMPLED_IMAGES)
     moments = np.zeros((2, channels))
@@ -188,7 +190,8 @@ def sample_pixels(image: Image) -> npt.NDArray[Any]:
     if _size(image, level) > _LARGEST_READ:
         return _sample_blocks(image, level)
     pixels = image.region(level=level).reshape(image.num_channels, -1)
-    return pixels[:, :: max(1, pixels.shape[1] // _SAMPLED_PIXELS)]
+    # An odd step does not fall on the same columns again and again.
+    return pixels[:, :: max(1, pixels.shape[1] // _SAMPLED_PIXELS) | 1]
 
 
 def _size(image: Image, level: int) -> int:

@@ -15,7 +15,7 @@ _HOMES = {
     "guard_torch_import": "guard",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are those of the table above
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_medseg.config import NetworkConfig
 from napari_medseg.errors import ConfigError, ModelError
@@ -79,7 +79,7 @@ def build_segmenter(config: NetworkConfig, in_channels: int, num_outputs: int) -
     return Segmenter(encoder, own, own.out_channels, num_outputs)
 
 
-def load_weights(model: nn.Module, tensors: Mapping[str, npt.NDArray[object] | torch.Tensor], prefix: str) -> None:
+def load_weights(model: nn.Module, tensors: Mapping[str, npt.NDArray[Any] | torch.Tensor], prefix: str) -> None:
     """Fill a network with the tensors of a model file whose names begin with ``prefix.``.
 
     Raises
@@ -105,6 +105,6 @@ def load_weights(model: nn.Module, tensors: Mapping[str, npt.NDArray[object] | t
 def _refuse_weights(config: NetworkConfig) -> None:
     if config.encoder_weights is not None:
         raise ConfigError(
-            f"Encoder '{PLAIN}' has no pretrained weights, so network.encoder_weights='{config.encoder_weights}' cannot "
-            "be used: leave it empty, or choose another encoder, e.g. resnet34."
+            f"Encoder '{PLAIN}' has no pretrained weights, so encoder_weights='{config.encoder_weights}' cannot be "
+            "used: leave it empty, or choose another encoder, e.g. resnet34."
         )

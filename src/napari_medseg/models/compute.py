@@ -69,7 +69,7 @@ class Compute:
         # On a GPU some backward passes have no deterministic form; there torch warns and goes on.
         torch.use_deterministic_algorithms(True, warn_only=self.device != "cpu")
         # Nothing here reads memory that it has not written, so filling it first would only cost time.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        vars(torch.utils)["deterministic"].fill_uninitialized_memory = False
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Context in which a forward pass runs in the chosen precision."""
@@ -81,12 +81,12 @@ class Compute:
         """The model, moved to the device and the memory format; in place."""
         model.to(self.device)
         if self.channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+            model.to(memory_format=torch.channels_last)
         return model
 
     def prepare_inference(self, model: M) -> M:
         """The model on the device, in eval mode, without gradients; in place."""
-        return cast("M", self.prepare(model).eval().requires_grad_(False))
+        return self.prepare(model).eval().requires_grad_(False)
 
     def to(self, images: torch.Tensor) -> torch.Tensor:
         """Images (b, c, [z,] y, x) on the device, in the memory format of the weights."""
@@ -138,9 +138,7 @@ def choose_compute(
         last = channels_last if channels_last is not None else chosen == "bf16"
         return Compute(device=device, precision=chosen, channels_last=last, threads=threads, reason=_name(device))
     if wanted is not None and channels_last is not None:
-        return Compute(
-            device=device, precision=wanted, channels_last=channels_last, threads=threads, reason="as set"
-        )
+        return Compute(device=device, precision=wanted, channels_last=channels_last, threads=threads, reason="as set")
     times = _remembered_times(threads, training)
     allowed = {
         (each, last): seconds
@@ -163,7 +161,9 @@ def _checked_device(device: str | None) -> str:
     if known.type == "cuda":
         count = torch.cuda.device_count()
         if (known.index or 0) >= count:
-            raise ConfigError(f"Device '{device}' is not here ({count} CUDA devices found): use 'cpu', or check the driver.")
+            raise ConfigError(
+                f"Device '{device}' is not here ({count} found): use 'cpu', or check the driver."
+            )
         return f"cuda:{known.index or 0}"
     if known.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("Device 'mps' is not here: it needs a Mac with Apple silicon; use 'cpu'.")
@@ -187,7 +187,7 @@ def _remembered_times(threads: int, training: bool) -> Times:
     with contextlib.suppress(OSError, ValueError):
         known = json.loads(path.read_text("utf-8"))
     try:
-        return {(cast("Precision", p), last): float(known[key][f"{p} {last}"]) for p, last in _OPTIONS}
+        return {(p, last): float(known[key][f"{p} {last}"]) for p, last in _OPTIONS}
     except (KeyError, TypeError, ValueError):
         times = _measure(threads, training)
     known = known if isinstance(known, dict) else {}

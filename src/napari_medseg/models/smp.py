@@ -15,8 +15,8 @@ from napari_medseg.models.guard import guard_torch_import
 # torchvision, which the library imports, loads triton.
 guard_torch_import()
 
-import segmentation_models_pytorch as smp  # noqa: E402 - after the guard
-from segmentation_models_pytorch.encoders import encoders as registry  # noqa: E402 - after the guard
+import segmentation_models_pytorch as smp  # type: ignore[import-untyped]  # noqa: E402 - untyped; after the guard
+from segmentation_models_pytorch.encoders import encoders as registry  # type: ignore[import-untyped]  # noqa: E402
 from segmentation_models_pytorch.encoders import get_encoder  # noqa: E402 - after the guard
 from torch import nn  # noqa: E402 - after the guard
 
@@ -31,9 +31,7 @@ from napari_medseg.models.unet import (  # noqa: E402 - after the guard
 
 _DEFAULT_BASE_WIDTH = 64
 #: Decoders that work on every encoder here; DPT needs the tokens of a vision transformer.
-DECODERS: Mapping[str, Any] = {
-    name: model for name, model in smp.MODEL_ARCHITECTURES_MAPPING.items() if name != "dpt"
-}
+DECODERS: Mapping[str, Any] = {name: model for name, model in smp.MODEL_ARCHITECTURES_MAPPING.items() if name != "dpt"}
 #: Decoders whose channels per level can be set.
 _WITH_WIDTHS = ("unet", "unetplusplus", "manet")
 _DEPTH = 5

@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.config import AugmentationConfig, TrainingConfig
+from napari_medseg.structures import NO_TAG as NO_TAG
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-#: Tag index of a sample without a tag; ignored by losses.
-NO_TAG = -1
 
 
 @dataclass(frozen=True, slots=True)

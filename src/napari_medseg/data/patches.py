@@ -1,0 +1,258 @@
+"""Training patches: which case comes when, where it is cut, and what is known of it.
+
+Everything is a pure function of the position in the endless sequence and the seed, so that a resumed run draws what an
+unbroken one would, and several processes can share one sequence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.data.intensity import Intensity, Range
+from napari_medseg.data.resampling import WindowReader, choose_level, working_shape
+from napari_medseg.errors import DatasetError
+from napari_medseg.structures import NO_TAG, NOT_LOOKED_AT, Box, Image, MaskClass, TrainingCase
+
+Labels = npt.NDArray[np.uint8]
+
+#: Pixels remembered per class and case, to centre patches on.
+_REMEMBERED_PIXELS = 4096
+_ORDER, _CROP = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A case at the working resolution.
+
+    `pixels` is the whole resampled image, or a reader of it where there was no room to keep it. `places` holds up to
+    `_REMEMBERED_PIXELS` positions (n, axes) per class index, `looked_at` the same of pixels that somebody looked at;
+    None where that is all of them, or none.
+    """
+
+    pixels: npt.NDArray[Any] | WindowReader
+    shape: tuple[int, ...]
+    prepared: Range
+    labels: Labels | None
+    places: dict[int, npt.NDArray[np.int64]]
+    looked_at: npt.NDArray[np.int64] | None
+
+
+class Patches:
+    """Random patches of training cases, a `training.stage.PatchSource`.
+
+    Parameters
+    ----------
+    cases
+        Training cases; at least one. Images of other dimensions than `size` are refused when they are drawn.
+    classes
+        Mask classes in the channel order of the network; class ``i`` of it becomes label ``i + 1``. Empty: masks are
+        not read, and every label is 255.
+    tags
+        Tag names in the channel order of the network.
+    size
+        Patch size ([z,] y, x) in working pixels. Images that are smaller are reflected, with labels of 255.
+    scale_of
+        Working pixels per image pixel, per spatial axis.
+    intensity
+        Maps pixels to network input.
+    foreground_share
+        Share of the patches of drawn cases that are centred on a pixel of a class; each class the case holds is equally
+        likely. The others lie anywhere, but contain a pixel that somebody looked at.
+    balanced_tags
+        Whether each tag is drawn equally often; cases without a tag then count as a tag of their own.
+    cache_bytes
+        Most memory for resampled images; cases that find no room are read again each time.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[TrainingCase],
+        *,
+        classes: Sequence[MaskClass],
+        tags: Sequence[str],
+        size: tuple[int, ...],
+        scale_of: Callable[[Image], tuple[float, ...]],
+        intensity: Intensity,
+        foreground_share: float = 0.5,
+        balanced_tags: bool = False,
+        cache_bytes: int = 2 << 30,
+    ) -> None:
+        if not cases:
+            raise DatasetError("There is no case to cut training patches from: finish a case of the training split.")
+        self._cases = tuple(cases)
+        self._num_classes = len(classes)
+        self._size = size
+        self._scale_of = scale_of
+        self._intensity = intensity
+        self._foreground_share = foreground_share
+        self._room = cache_bytes
+        self._kept: dict[int, _Loaded] = {}
+        self._tags = [tags.index(case.tag) if case.tag in tags else NO_TAG for case in cases]
+        self._strata = _strata(self._tags) if balanced_tags else [np.arange(len(cases))]
+        # Values that are no class are not known to be background either.
+        self._index_of_value = np.full(256, NOT_LOOKED_AT, np.uint8)
+        self._index_of_value[0] = 0
+        for index, mask_class in enumerate(classes, start=1):
+            self._index_of_value[mask_class.value] = index
+        self._order = lru_cache(maxsize=4)(self._make_order)
+
+    def __len__(self) -> int:
+        """Number of cases, i.e. patches of one pass."""
+        return len(self._cases)
+
+    def draw(
+        self, positions: Sequence[int], seed: int
+    ) -> tuple[npt.NDArray[np.float32], Labels, npt.NDArray[np.int64]]:
+        """Patches at positions of the endless sequence.
+
+        Returns
+        -------
+        images (b, c, [z,] y, x) float32, labels (b, [z,] y, x) uint8, tags (b,) int64
+
+        Raises
+        ------
+        DatasetError
+            A case's image has other dimensions than the patches, or its labels have another shape than its image.
+        """
+        images = np.empty((len(positions), self._intensity.channels, *self._size), np.float32)
+        labels = np.full((len(positions), *self._size), NOT_LOOKED_AT, np.uint8)
+        tags = np.empty(len(positions), np.int64)
+        for row, position in enumerate(positions):
+            number = self.case_at(position, seed)
+            loaded = self._load(number)
+            images[row], labels[row] = self._cut(loaded, np.random.default_rng((seed, _CROP, position)))
+            tags[row] = self._tags[number]
+        return images, labels, tags
+
+    def case_at(self, position: int, seed: int) -> int:
+        """Index of the case at a position: every pass over the cases has its own random order."""
+        n = len(self._cases)
+        return int(self._order(position // n, seed)[position % n])
+
+    def _make_order(self, number: int, seed: int) -> npt.NDArray[np.int64]:
+        """Order of the cases in pass `number`; with several strata each fills an equal share of the pass."""
+        rng = np.random.default_rng((seed, _ORDER, number))
+        if len(self._strata) == 1:
+            return rng.permutation(len(self._cases))
+        # The shares of a pass are cut so that they sum to its length; which strata get one more varies.
+        ends = (np.arange(len(self._strata) + 1) * len(self._cases)) // len(self._strata)
+        shares = rng.permutation(np.diff(ends))
+        chosen = [_cycled(rng, stratum, share) for stratum, share in zip(self._strata, shares, strict=True)]
+        return rng.permutation(np.concatenate(chosen))
+
+    def _load(self, number: int) -> _Loaded:
+        if number in self._kept:
+            return self._kept[number]
+        case = self._cases[number]
+        image = case.load_image()
+        if len(image.spatial_axes) != len(self._size):
+            raise DatasetError(
+                f"Case '{case.case}' has the axes '{image.spatial_axes}', but this training cuts patches of "
+                f"{len(self._size)} dimensions: remove the case, or import its slices as images."
+            )
+        shape = working_shape(image, self._scale_of(image))
+        reader = WindowReader(image, shape, choose_level(image, shape))
+        labels = self._load_labels(case, image, shape)
+        places, looked_at = _find_places(labels, self._num_classes)
+        needed = math.prod(shape) * (image.num_channels * image.dtype.itemsize + (labels is not None))
+        keep = needed <= self._room
+        # A window of the reader holds the same pixels as the same part of the whole, so keeping changes no patch.
+        pixels = reader.read(tuple((0, n) for n in shape)) if keep else reader
+        loaded = _Loaded(pixels, shape, self._intensity.prepare(image), labels, places, looked_at)
+        if keep:
+            self._room -= needed
+            self._kept[number] = loaded
+        return loaded
+
+    def _load_labels(self, case: TrainingCase, image: Image, shape: tuple[int, ...]) -> Labels | None:
+        """Class indices at the working resolution; None where nobody looked or no mask is asked for."""
+        if not self._num_classes or not case.has_mask:
+            return None
+        values = case.load_labels()
+        if values is None:
+            return None
+        if values.shape != image.spatial_shape:
+            raise DatasetError(
+                f"The labels of case '{case.case}' have the shape {values.shape}, but its image {image.spatial_shape}: "
+                "import labels that were drawn on this image."
+            )
+        for axis, (size, target) in enumerate(zip(values.shape, shape, strict=True)):
+            if size != target:
+                nearest = ((np.arange(target) + 0.5) * size / target).astype(np.int64)
+                values = values.take(nearest, axis=axis)
+        return self._index_of_value[values]
+
+    def _cut(self, loaded: _Loaded, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], Labels]:
+        """One patch: image (c, [z,] y, x) normalised, labels ([z,] y, x)."""
+        box = self._choose_box(loaded, rng)
+        spans = tuple(slice(*side) for side in box)
+        if isinstance(loaded.pixels, WindowReader):
+            pixels = loaded.pixels.read(box)
+        else:
+            pixels = loaded.pixels[:, *spans]
+        before = [(size - (stop - start)) // 2 for size, (start, stop) in zip(self._size, box, strict=True)]
+        margins = [
+            (low, size - (stop - start) - low) for low, size, (start, stop) in zip(before, self._size, box, strict=True)
+        ]
+        if any(low or high for low, high in margins):
+            pixels = np.pad(pixels, [(0, 0), *margins], mode="reflect")
+        labels = np.full(self._size, NOT_LOOKED_AT, np.uint8)
+        if loaded.labels is not None:
+            inside = tuple(slice(low, low + stop - start) for low, (start, stop) in zip(before, box, strict=True))
+            labels[inside] = loaded.labels[spans]
+        return self._intensity.normalise(pixels, loaded.prepared), labels
+
+    def _choose_box(self, loaded: _Loaded, rng: np.random.Generator) -> Box:
+        """Where to cut: inside the image, at most `size` long along each axis."""
+        spans = np.minimum(self._size, loaded.shape)
+        last = np.array(loaded.shape) - spans
+        if loaded.places and rng.random() < self._foreground_share:
+            places = loaded.places[sorted(loaded.places)[rng.integers(len(loaded.places))]]
+            starts = np.clip(places[rng.integers(len(places))] - spans // 2, 0, last)
+        elif loaded.looked_at is not None:
+            place = loaded.looked_at[rng.integers(len(loaded.looked_at))]
+            starts = rng.integers(np.maximum(place - spans + 1, 0), np.minimum(place, last) + 1)
+        else:
+            starts = rng.integers(last + 1)
+        return tuple((int(start), int(start + span)) for start, span in zip(starts, spans, strict=True))
+
+
+def _strata(tags: Sequence[int]) -> list[npt.NDArray[np.int64]]:
+    """Case indices by tag."""
+    by_tag: defaultdict[int, list[int]] = defaultdict(list)
+    for number, tag in enumerate(tags):
+        by_tag[tag].append(number)
+    return [np.array(by_tag[tag]) for tag in sorted(by_tag)]
+
+
+def _cycled(rng: np.random.Generator, items: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """`count` items in random order, each as often as any other, give or take one."""
+    rounds = [rng.permutation(items) for _ in range(-(-count // len(items)))]
+    return np.concatenate([np.empty(0, np.int64), *rounds])[:count]
+
+
+def _find_places(
+    labels: Labels | None, num_classes: int
+) -> tuple[dict[int, npt.NDArray[np.int64]], npt.NDArray[np.int64] | None]:
+    """Pixels per class index, and pixels that somebody looked at; None when that is all or none of them."""
+    if labels is None:
+        return {}, None
+    counts = np.bincount(labels.ravel(), minlength=256)
+    places = {index: _some_pixels(labels == index) for index in range(1, num_classes + 1) if counts[index]}
+    partly = 0 < counts[NOT_LOOKED_AT] < labels.size
+    return places, _some_pixels(labels != NOT_LOOKED_AT) if partly else None
+
+
+def _some_pixels(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Positions (n, axes) of up to `_REMEMBERED_PIXELS` true pixels, evenly over the mask."""
+    flat = np.flatnonzero(mask)
+    flat = flat[np.linspace(0, len(flat) - 1, min(len(flat), _REMEMBERED_PIXELS)).astype(np.int64)]
+    return np.stack(np.unravel_index(flat, mask.shape), axis=1)
