@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,45 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`; when the block ends well, it takes the place of `path`.
+
+    A folder cannot take another's place in one step: for a moment the old one has a name with ``.old`` and is whole.
+
+    Raises
+    ------
+    WriteError
+        The disk is full or the folder read-only; `path` is as it was.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        yield temporary
+        os.chmod(temporary, _usual_mode(0o777))
+        old = temporary.with_suffix(".old")
+        replaced = path.exists()
+        if replaced:
+            os.replace(path, old)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if replaced:
+                os.replace(old, path)
+            raise
+        if replaced:
+            shutil.rmtree(old)
+    except OSError as error:
+        if isinstance(error, WriteError):
+            raise
+        reason = error.strerror or str(error)
+        raise WriteError(f"{path} could not be written ({reason}): free space, or check who holds it.") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically; raises `WriteError`."""
     with replacing(path) as temporary:
@@ -53,7 +93,11 @@ def _inherit_mode(temporary: Path, path: Path) -> None:
     try:
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        mode = 0o666 & ~mask
+        mode = _usual_mode(0o666)
     os.chmod(temporary, mode)
+
+
+def _usual_mode(full: int) -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return full & ~mask

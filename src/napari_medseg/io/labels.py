@@ -1,0 +1,229 @@
+"""Label images: read from whatever people have, written as TIFF or OME-Zarr with their classes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from napari_medseg.errors import MedsegError, ReadError, WriteError
+from napari_medseg.io import ome_zarr, raster, tiff
+from napari_medseg.io.lazy import LazyArray, first_line
+from napari_medseg.io.ome_tiff import write_ome_tiff
+from napari_medseg.io.pyramid import halved_by_choice, write_pyramid
+from napari_medseg.io.reading import EAGER_BYTES, recognise
+from napari_medseg.io.writing import is_zarr_name
+from napari_medseg.structures import ArrayLike, Image, MaskClass
+
+#: Key of the map annotation that holds our classes in OME-XML.
+_CLASSES_KEY = "napari-medseg.classes"
+_SOURCE_KEY = "napari-medseg.source"
+_AXES = {2: "yx", 3: "zyx", 4: "tzyx"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelImage:
+    """Labels as a file holds them.
+
+    Parameters
+    ----------
+    labels
+        Integer array of axes `axes`, in the file's own type; lazy when it is large.
+    axes
+        ``"yx"`` or ``"zyx"`` (``"tyx"``, ``"tzyx"``).
+    spacing, units
+        As in `structures.Image`; None where the file does not say.
+    classes
+        What values mean; empty where the file does not say.
+    """
+
+    labels: ArrayLike
+    axes: str
+    spacing: tuple[float, ...] | None = None
+    units: tuple[str, ...] | None = None
+    classes: tuple[MaskClass, ...] = ()
+
+
+def read_labels(path: str | os.PathLike[str]) -> LabelImage:
+    """Read a label image: the stored numbers, also of palette pictures.
+
+    Parameters
+    ----------
+    path
+        PNG, BMP, TIFF or OME-Zarr.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    ReadError
+        It cannot be read, is a JPEG (which changes values), holds colours, fractions or several channels.
+    """
+    place = Path(path)
+    found = recognise(place)
+    try:
+        image = _read_numbers(place, found.name)
+        image = _without_grey_channels(place, image)
+        labels = _integers(place, image.data)
+        classes = classes_of(place, image)
+    except MedsegError:
+        raise
+    except Exception as error:
+        # As in `reading.read`: parsers of damaged files raise whatever they like.
+        raise ReadError(
+            f"{place} looks like {found.name} but cannot be read ({first_line(error)}): it may be damaged."
+        ) from error
+    return LabelImage(labels=labels, axes=image.axes, spacing=image.spacing, units=image.units, classes=classes)
+
+
+def _read_numbers(path: Path, format_name: str) -> Image:
+    if format_name == tiff.FORMAT.name:
+        return tiff.read_tiff(path, None, indices=True)
+    if format_name == ome_zarr.FORMAT.name:
+        return ome_zarr.read_ome_zarr(path, None)
+    if format_name != raster.FORMAT.name:
+        raise ReadError(f"{path} is a folder of files, not one label image: name a file or an OME-Zarr folder.")
+    with path.open("rb") as file:
+        if file.read(3) == raster.JPEG_MAGIC:
+            raise ReadError(f"{path} is a JPEG, which changes the values of labels: save labels as PNG or TIFF.")
+    return raster.read_raster(path, None, indices=True)
+
+
+def _without_grey_channels(path: Path, image: Image) -> Image:
+    """Masks saved as RGB are read where their three channels are the same."""
+    if "c" not in image.axes:
+        return image
+    pixels = np.asarray(image.data[...])
+    channels = np.moveaxis(pixels, image.axes.index("c"), 0)
+    if not np.all(channels == channels[0]):
+        raise ReadError(f"{path} holds colours, not labels: save it with one number per pixel.")
+    return replace(image, levels=(channels[0],), axes=image.axes.replace("c", ""), channels=(), rgb=False)
+
+
+def _integers(path: Path, labels: ArrayLike) -> ArrayLike:
+    size = int(np.prod(labels.shape, dtype=np.int64)) * np.dtype(labels.dtype).itemsize
+    kind = np.dtype(labels.dtype).kind
+    if kind in "iu" and size > EAGER_BYTES and isinstance(labels, LazyArray):
+        return labels
+    pixels = np.asarray(labels[...])
+    if kind == "b":
+        return pixels.astype(np.uint8)
+    if kind == "f":
+        if not np.all(np.isfinite(pixels)) or np.any(pixels != np.round(pixels)):
+            raise ReadError(f"{path} holds fractions, not labels: save it with whole numbers.")
+        return pixels.astype(np.int32)
+    return pixels
+
+
+def classes_of(path: Path, image: Image) -> tuple[MaskClass, ...]:
+    """The classes that a label file names: OME-Zarr's ``image-label``, or our annotation in OME-XML."""
+    described = image.metadata.get("image-label")
+    if isinstance(described, Mapping):
+        return _classes_from_zarr(described)
+    return _classes_from_tiff(path) if path.is_file() else ()
+
+
+def _classes_from_zarr(described: Mapping[str, Any]) -> tuple[MaskClass, ...]:
+    names = {p.get("label-value"): str(p.get("name", p.get("class", ""))) for p in described.get("properties") or ()}
+    found = []
+    for entry in described.get("colors") or ():
+        value = entry.get("label-value")
+        if isinstance(value, int) and 0 < value < 255:
+            rgb = entry.get("rgba") or (255, 255, 255)
+            color = "#{:02x}{:02x}{:02x}".format(*(int(v) & 255 for v in rgb[:3]))
+            found.append(MaskClass(value=value, name=names.get(value) or f"class {value}", color=color))
+    return tuple(found)
+
+
+def _classes_from_tiff(path: Path) -> tuple[MaskClass, ...]:
+    with path.open("rb") as file:
+        if not tiff.FORMAT.recognises(path, file.read(4)):
+            return ()
+    with tifffile.TiffFile(path) as tif:
+        xml = tif.ome_metadata if tif.is_ome else None
+    try:
+        entries = ElementTree.fromstring(xml).iter() if xml else ()
+        texts = [e.text for e in entries if e.attrib.get("K") == _CLASSES_KEY]
+        return tuple(MaskClass(**entry) for entry in json.loads(texts[0] or "[]")) if texts else ()
+    except (ElementTree.ParseError, json.JSONDecodeError, TypeError):
+        # Edited by another program: the labels are still good.
+        return ()
+
+
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: ArrayLike,
+    *,
+    classes: Sequence[MaskClass] = (),
+    spacing: tuple[float, ...] | None = None,
+    units: tuple[str, ...] | None = None,
+    source: str | None = None,
+    axes: str | None = None,
+) -> Path:
+    """Write a label image in one step; large or lazy ones piece by piece.
+
+    Parameters
+    ----------
+    path
+        ``name.tif``: OME-TIFF, compressed; ``name.zarr``: OME-Zarr 0.5 label with levels each half the size.
+    labels
+        Integer or boolean array of axes `axes`; numpy, zarr or lazy.
+    classes
+        What the values mean.
+    spacing, units
+        Of the image that the labels belong to, one per axis, or None.
+    source
+        The image that the labels belong to, as a path relative to `path`.
+    axes
+        Default: ``"yx"``, ``"zyx"`` or ``"tzyx"`` by the number of axes.
+
+    Returns
+    -------
+    the path.
+
+    Raises
+    ------
+    WriteError
+        The array holds no integers, the name says no format, the disk is full or read-only.
+    """
+    place = Path(path)
+    kind = np.dtype(labels.dtype).kind
+    letters = axes or _AXES.get(len(labels.shape))
+    if kind not in "iub" or letters is None:
+        raise WriteError(
+            f"{place.name}: labels are whole numbers along 2 to 4 axes, not {labels.dtype} {labels.shape}."
+        )
+    if kind == "b":
+        labels = np.asarray(labels[...]).astype(np.uint8)
+    if is_zarr_name(place):
+        attributes = {"image-label": _image_label(classes, source)}
+        write_pyramid(
+            place, labels, axes=letters, halve=halved_by_choice, spacing=spacing, units=units, attributes=attributes
+        )
+        return place
+    facts = {_CLASSES_KEY: json.dumps([{"value": c.value, "name": c.name, "color": c.color} for c in classes])}
+    if source is not None:
+        facts[_SOURCE_KEY] = source
+    write_ome_tiff(place, labels, axes=letters, spacing=spacing, units=units, facts=facts)
+    return place
+
+
+def _image_label(classes: Sequence[MaskClass], source: str | None) -> dict[str, Any]:
+    colors = [
+        {"label-value": c.value, "rgba": [*(int(c.color[i : i + 2], 16) for i in (1, 3, 5)), 255]} for c in classes
+    ]
+    described: dict[str, Any] = {
+        "version": "0.5",
+        "colors": colors,
+        "properties": [{"label-value": c.value, "name": c.name} for c in classes],
+    }
+    if source is not None:
+        described["source"] = {"image": source}
+    return described

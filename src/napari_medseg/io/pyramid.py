@@ -1,0 +1,163 @@
+"""Writing OME-Zarr 0.5: a pyramid of levels, made block by block so that memory stays bounded.
+
+Source: https://ngff.openmicroscopy.org/0.5/.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from napari_medseg.errors import WriteError
+from napari_medseg.io.atomic import replacing_folder
+from napari_medseg.io.lazy import Block, LazyArray, with_axes, wrapped
+from napari_medseg.io.ome_zarr import OWN_KEY, is_ome_zarr
+from napari_medseg.io.units import PIXEL
+from napari_medseg.structures import ArrayLike, Kind
+
+#: The order that OME-Zarr prescribes.
+_ORDER = "tczyx"
+_AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+_CHUNK = {"z": 16, "y": 512, "x": 512}
+_VOLUME_CHUNK = {"z": 16, "y": 128, "x": 128}
+#: Chunks of large images are stored this many to a file along y and x, or a slide becomes tens of thousands of files.
+_SHARD_FACTOR = 4
+#: Levels are added until both sides are at most this long.
+_COARSEST = 512
+
+Pixels = npt.NDArray[Any]
+
+
+def halved_by_mean(pixels: Pixels) -> Pixels:
+    """Every second pixel along the last two axes, each the mean of four; an odd last row or column counts twice."""
+    pad = [(0, 0)] * (pixels.ndim - 2) + [(0, pixels.shape[-2] % 2), (0, pixels.shape[-1] % 2)]
+    even = np.pad(pixels, pad, mode="edge")
+    parts = [even[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    mean = sum((part.astype(np.float64) for part in parts[1:]), parts[0].astype(np.float64)) / 4
+    return np.round(mean).astype(pixels.dtype) if pixels.dtype.kind in "iu" else mean.astype(pixels.dtype)
+
+
+def halved_by_choice(pixels: Pixels) -> Pixels:
+    """Every second pixel along the last two axes as it is: labels cannot be averaged."""
+    return pixels[..., ::2, ::2]
+
+
+def write_pyramid(
+    path: Path,
+    data: ArrayLike,
+    *,
+    axes: str,
+    halve: Callable[[Pixels], Pixels],
+    spacing: tuple[float, ...] | None = None,
+    units: tuple[str, ...] | None = None,
+    name: str = "",
+    attributes: Mapping[str, Any] | None = None,
+    kind: Kind | None = None,
+) -> None:
+    """Write an array as OME-Zarr 0.5, halved along y and x until it is small.
+
+    Parameters
+    ----------
+    path
+        Folder to write; an OME-Zarr folder of that name is replaced when the new one is complete.
+    data
+        numpy, zarr or lazy array with the axes `axes`.
+    halve
+        `halved_by_mean` or `halved_by_choice`.
+    spacing, units
+        Per axis without the channel axis, or None.
+    name
+        Of the image.
+    attributes
+        Further OME metadata ("omero", "image-label").
+    kind
+        Of the image, which OME-Zarr has no word for; kept beside the OME metadata.
+
+    Raises
+    ------
+    WriteError
+        Something else is at `path`, or the disk is full or read-only.
+    """
+    if path.exists() and not is_ome_zarr(path):
+        raise WriteError(f"{path} exists and is no OME-Zarr folder, so it is not replaced: choose another name.")
+    order = "".join(axis for axis in _ORDER if axis in axes)
+    source = with_axes(wrapped(data, path.name), axes, order)
+    with replacing_folder(path) as temporary:
+        group = zarr.open_group(temporary, mode="w", zarr_format=3)
+        levels = [_create_level(group, 0, source.shape, source.dtype, order)]
+        _copy(source, levels[0])
+        while max(levels[-1].shape[-2:]) > _COARSEST:
+            shape = (*source.shape[:-2], *((n + 1) // 2 for n in levels[-1].shape[-2:]))
+            levels.append(_create_level(group, len(levels), shape, source.dtype, order))
+            _copy_halved(wrapped(levels[-2], path.name), levels[-1], halve)
+        centred = halve is halved_by_mean
+        multiscale = _multiscale(order, _per_axis(order, axes, spacing), units, axes, len(levels), name, centred)
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], **(attributes or {})}
+        if kind is not None:
+            group.attrs[OWN_KEY] = {"kind": kind}
+
+
+def _create_level(group: zarr.Group, index: int, shape: tuple[int, ...], dtype: Any, axes: str) -> zarr.Array[Any]:
+    sizes = _VOLUME_CHUNK if "z" in axes else _CHUNK
+    lengths = dict(zip(axes, shape, strict=True))
+    chunk = {axis: min(n, sizes.get(axis, 3 if axis == "c" else 1)) for axis, n in lengths.items()}
+    shards = None
+    if "z" not in axes and min(shape[-2:]) > _SHARD_FACTOR * sizes["y"]:
+        shards = tuple(chunk[axis] * (_SHARD_FACTOR if axis in "yx" else 1) for axis in axes)
+    return group.create_array(
+        str(index), shape=shape, dtype=dtype, chunks=tuple(chunk.values()), shards=shards, dimension_names=list(axes)
+    )
+
+
+def _blocks(array: zarr.Array[Any]) -> Iterator[Block]:
+    """Blocks that are written to separate files, so that none is written twice."""
+    steps = array.shards or array.chunks
+    starts = (range(0, n, step) for n, step in zip(array.shape, steps, strict=True))
+    for corner in itertools.product(*starts):
+        yield tuple(slice(a, min(a + s, n)) for a, s, n in zip(corner, steps, array.shape, strict=True))
+
+
+def _copy(source: LazyArray, target: zarr.Array[Any]) -> None:
+    for block in _blocks(target):
+        target[block] = source[block]
+
+
+def _copy_halved(source: LazyArray, target: zarr.Array[Any], halve: Callable[[Pixels], Pixels]) -> None:
+    for block in _blocks(target):
+        plane = tuple(
+            slice(2 * part.start, min(2 * part.stop, n)) for part, n in zip(block[-2:], source.shape[-2:], strict=True)
+        )
+        target[block] = halve(source[(*block[:-2], *plane)])
+
+
+def _per_axis(order: str, axes: str, spacing: tuple[float, ...] | None) -> list[float]:
+    known = dict(zip(axes.replace("c", ""), spacing or (), strict=False))
+    return [known.get(axis, 1.0) for axis in order]
+
+
+def _multiscale(
+    order: str, scale: list[float], units: tuple[str, ...] | None, axes: str, levels: int, name: str, centred: bool
+) -> dict[str, Any]:
+    """The metadata of the levels; averaged pixels lie in the middle of those they were made from."""
+    unit_of = dict(zip(axes.replace("c", ""), units or (), strict=False))
+    described = []
+    for axis in order:
+        entry = {"name": axis, "type": _AXIS_TYPES[axis]}
+        if unit_of.get(axis, PIXEL) != PIXEL:
+            entry["unit"] = unit_of[axis]
+        described.append(entry)
+    datasets = []
+    for level in range(levels):
+        factors = [2**level if axis in "yx" else 1 for axis in order]
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": [s * f for s, f in zip(scale, factors, strict=True)]}]
+        if centred and level:
+            shift = [s * (f - 1) / 2 for s, f in zip(scale, factors, strict=True)]
+            steps.append({"type": "translation", "translation": shift})
+        datasets.append({"path": str(level), "coordinateTransformations": steps})
+    return {"name": name, "axes": described, "datasets": datasets}

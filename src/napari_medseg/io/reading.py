@@ -1,0 +1,159 @@
+"""`read`: one function for every image, whatever the file is called."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_medseg.errors import InputNotFoundError, MedsegError, ReadError
+from napari_medseg.io import folder, ome_zarr, raster, tiff
+from napari_medseg.io.format import HEAD_BYTES, Format
+from napari_medseg.io.lazy import first_line
+from napari_medseg.structures import KINDS, Image, Kind
+
+#: What can be read, most specific first; the first format that recognises the content reads it.
+FORMATS: tuple[Format, ...] = (ome_zarr.FORMAT, tiff.FORMAT, raster.FORMAT, folder.FORMAT)
+
+#: Images without a pyramid are loaded at once up to this size, which also proves that the file is whole.
+EAGER_BYTES = 64 * 2**20
+_SAMPLE_PIXELS = 512
+
+
+def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int | None = None) -> Image:
+    """Read an image.
+
+    Parameters
+    ----------
+    path
+        A file (PNG, JPEG, BMP, TIFF, OME-TIFF, SVS) or folder (OME-Zarr, or images of one size that become a stack).
+    kind
+        What sort of image it is, where the file does not tell.
+    series
+        Which of the file's images, from 0; None for the main one.
+
+    Returns
+    -------
+    image whose pixels are loaded piece by piece when asked for; small ones are loaded already.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file or folder.
+    ReadError
+        It cannot be read; the sentence says why and what to do.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ReadError(f"There is no kind of image '{kind}': choose one of {', '.join(KINDS)}.")
+    place = Path(path)
+    found = recognise(place)
+    try:
+        image = _loaded(found.read(place, series))
+        warnings = (*image.warnings, *_faults_of_values(image))
+    except MedsegError:
+        raise
+    except Exception as error:
+        # Parsers of damaged files raise whatever they like, MemoryError and RecursionError included.
+        raise ReadError(
+            f"{place} looks like {found.name} but cannot be read ({first_line(error)}): "
+            "it may be damaged or cut short, copy it again from its source."
+        ) from error
+    return replace(image, kind=kind or image.kind, warnings=warnings)
+
+
+def recognise(path: Path) -> Format:
+    """The format that a file or folder has, by content.
+
+    Raises
+    ------
+    InputNotFoundError, ReadError
+        It does not exist, may not be read, is empty, or is of no known format.
+    """
+    head = _head(path)
+    found = next((candidate for candidate in FORMATS if candidate.recognises(path, head)), None)
+    if found is None:
+        raise ReadError(
+            f"{path} is not an image that can be read, whatever its name says: open a PNG, JPEG, BMP, TIFF, SVS or "
+            "OME-Zarr, or a folder of such images."
+        )
+    return found
+
+
+def _head(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            os.listdir(path)
+            return b""
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path} does not exist: check the path.") from None
+    except PermissionError:
+        raise ReadError(f"{path} may not be read: ask its owner for permission.") from None
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{path} cannot be opened ({first_line(error)}): check the path.") from error
+    if not head:
+        raise ReadError(f"{path} is empty (0 bytes): copy it again from its source.")
+    return head
+
+
+def _loaded(image: Image) -> Image:
+    pixels = image.data
+    size = int(np.prod(image.shape, dtype=np.int64)) * image.dtype.itemsize
+    if len(image.levels) > 1 or size > EAGER_BYTES:
+        return image
+    return replace(image, levels=(np.asarray(pixels[...]),))
+
+
+def _faults_of_values(image: Image) -> tuple[str, ...]:
+    """Sentences about values that are no numbers, judged by the middle of the coarsest level."""
+    if image.dtype.kind != "f":
+        return ()
+    pixels = image.levels[-1]
+    middle = tuple(slice(max(n // 2 - _SAMPLE_PIXELS, 0), n // 2 + _SAMPLE_PIXELS) for n in pixels.shape)
+    sample = np.asarray(pixels if isinstance(pixels, np.ndarray) else pixels[middle])
+    bad = int(np.size(sample) - np.count_nonzero(np.isfinite(sample)))
+    return (f"{bad} of its values are not numbers (NaN or infinite).",) if bad else ()
+
+
+def describe(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int | None = None) -> dict[str, Any]:
+    """What `read` sees, as a JSON document.
+
+    Returns
+    -------
+    ``path, kind, axes, shape, dtype, channels, spacing`` (list or null), ``units`` (list or null), ``levels`` (the
+    shape of each), ``series`` (the name of each), ``warnings``.
+
+    Raises
+    ------
+    InputNotFoundError, ReadError
+        As `read`.
+    """
+    image = read(path, kind=kind, series=series)
+    return {
+        "path": str(path),
+        "kind": image.kind,
+        "axes": image.axes,
+        "shape": list(image.shape),
+        "dtype": str(image.dtype),
+        "channels": list(image.channels),
+        "spacing": None if image.spacing is None else list(image.spacing),
+        "units": None if image.units is None else list(image.units),
+        "levels": [list(level.shape) for level in image.levels],
+        "series": list(image.series_names),
+        "warnings": list(image.warnings),
+    }
+
+
+def image_files(path: Path) -> list[Path]:
+    """The images in a folder, in natural order ("2" before "10"); folders inside count where they are OME-Zarr.
+
+    Raises
+    ------
+    InputNotFoundError, ReadError
+        The folder does not exist, or holds no image.
+    """
+    return folder.image_files(path, FORMATS)

@@ -1,0 +1,29 @@
+"""Names of units: however a file spells them, one word each."""
+
+from __future__ import annotations
+
+#: Unit of an axis along which the file knows no physical distance.
+PIXEL = "pixel"
+
+_SPELLINGS = {
+    "nanometer": ("nm", "nanometers", "nanometre", "nanometres"),
+    "micrometer": ("um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometers", "micrometre", "micrometres"),
+    "millimeter": ("mm", "millimeters", "millimetre", "millimetres"),
+    "centimeter": ("cm", "centimeters", "centimetre", "centimetres"),
+    "meter": ("m", "meters", "metre", "metres"),
+    "inch": ("in", "inches", '"'),
+    "angstrom": ("å", "ångström", "angstroms"),
+    "second": ("s", "sec", "seconds"),
+    "millisecond": ("ms", "msec", "milliseconds"),
+    "minute": ("min", "minutes"),
+}
+_NAMES = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in (name, *spellings)}
+
+
+def unit_name(spelling: object) -> str | None:
+    """The unit's one name; None for what is not a unit of length or time ("pixel", empty, unknown).
+
+    >>> unit_name("µm"), unit_name("Micron"), unit_name("pixel")
+    ('micrometer', 'micrometer', None)
+    """
+    return _NAMES.get(str(spelling).strip().lower()) if spelling is not None else None
