@@ -177,7 +177,7 @@ class Session(QObject):
             place = 0
         self.open_case(self.order[place])
 
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Save before the window closes."""
         if event is not None and event.type() == QEvent.Type.Close and self._open is not None:
             return not self._open.may_close(ask=event.spontaneous())

@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QMainWindow
 
 def real_viewer(viewer: napari.Viewer) -> napari.Viewer:
     """The viewer itself, where napari gave a panel a proxy of it."""
-    return cast(napari.Viewer, getattr(viewer, "__wrapped__", viewer))
+    return cast("napari.Viewer", getattr(viewer, "__wrapped__", viewer))
 
 
 def main_window(viewer: napari.Viewer) -> QMainWindow:
     """The window of a viewer, to hang shortcuts and a session on."""
-    return cast(QMainWindow, real_viewer(viewer).window._qt_window)
+    return cast("QMainWindow", real_viewer(viewer).window._qt_window)

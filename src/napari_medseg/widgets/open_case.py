@@ -1,0 +1,266 @@
+"""The case on screen: its layers, where its labels are saved, and its row of the table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import napari
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, Signal
+
+from napari_medseg.data.finishing import mark_done, mark_empty, mark_region_complete, record_labels
+from napari_medseg.errors import DatasetError, MedsegError
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, MaskClass
+from napari_medseg.widgets._layers import add_image, add_labels, class_colormap, class_features
+from napari_medseg.widgets.autosave import Autosave
+from napari_medseg.widgets.locks import ClassLocks
+from napari_medseg.widgets.rescue import may_close_unsaved
+
+if TYPE_CHECKING:
+    from napari_medseg.data.dataset import Dataset
+
+
+class OpenCase(QObject):
+    """A case with its image and labels in a viewer, saved while it is drawn.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are added.
+    dataset, case
+        What is opened.
+
+    Raises
+    ------
+    MedsegError
+        Image or labels cannot be read; no layer was added.
+    """
+
+    #: The case's row was written.
+    row_changed = Signal()
+    #: The person removed the labels layer.
+    closed = Signal()
+    #: A stroke met locked classes: how many pixels stayed.
+    locked_kept = Signal(int)
+
+    def __init__(self, viewer: napari.Viewer, dataset: Dataset, case: Case) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._dataset = dataset
+        self.case = case
+        image = dataclasses.replace(dataset.read_image(case), name=case.case)
+        self.store = dataset.label_store(case, image.spatial_shape, spacing=image.spacing, units=image.units)
+        pixels = self.store.read()
+        #: When the labels were last written; None where there are none.
+        self.last_saved = _last_change(self.store.path) if self.store.exists else None
+        self.hidden: frozenset[int] = frozenset()
+        self.image_layers = add_image(viewer, image)
+        self.labels: Labels = add_labels(
+            viewer, pixels, self.classes, name=f"{case.case} · labels", beside=self.image_layers[0]
+        )
+        self.labels.metadata["case"] = case.case
+        self._chosen = BACKGROUND
+        self._choose_first_class()
+        self.autosave = Autosave(self.labels, self.store, self)
+        self.locks = ClassLocks(self.labels, self.locked_kept.emit)
+        self.autosave.saved.connect(self._note_saved)
+        self.labels.events.selected_label.connect(self._refuse_unknown_class)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.selection.active = self.labels
+
+    @property
+    def classes(self) -> tuple[MaskClass, ...]:
+        """The classes that can be drawn."""
+        return self._dataset.info.classes
+
+    def restyle(self) -> None:
+        """Follow a change of the classes' names, colours or visibility."""
+        self.labels.colormap = class_colormap(self.classes, self.hidden)
+        self.labels.features = class_features(self.classes)
+
+    def choose_class(self, value: int) -> None:
+        """Draw this class from now on; a viewer that only moves the picture starts to paint."""
+        self._viewer.layers.selection.active = self.labels
+        self.labels.selected_label = value
+        if self.labels.mode in ("pan_zoom", "transform", "pick", "erase"):
+            self.labels.mode = "paint"
+
+    def fill_not_looked_at(self, box: Box | None = None, mask: npt.NDArray[np.bool_] | None = None) -> int:
+        """Turn "not looked at" into background as one step that can be undone.
+
+        Parameters
+        ----------
+        box
+            Part of the image; None for all of it.
+        mask
+            Pixels of the box to change; None for all of them.
+
+        Returns
+        -------
+        number of pixels that changed.
+        """
+        box = box or tuple((0, n) for n in self.labels.data.shape)
+        part = self.labels.data[tuple(slice(*side) for side in box)]
+        change = part == NOT_LOOKED_AT if mask is None else (part == NOT_LOOKED_AT) & mask
+        indices = tuple(i + start for i, (start, _) in zip(np.nonzero(change), box, strict=True))
+        if indices[0].size:
+            self.labels.data_setitem(indices, BACKGROUND)
+        return int(indices[0].size)
+
+    def mark_region_complete(self, box: Box, mask: npt.NDArray[np.bool_] | None = None) -> int:
+        """Say that everything in a region is drawn: its 255 become background; number of pixels that changed.
+
+        Raises
+        ------
+        MedsegError
+            It cannot be saved now; the layer keeps the change.
+        """
+        changed = self.fill_not_looked_at(box, mask)
+        self.autosave.flush()
+        with self._new_row() as revision:
+            self.case = mark_region_complete(self._dataset, self.case.case, self.store, box, mask, revision=revision)
+        return changed
+
+    def mark_empty(self) -> None:
+        """Say "looked at, nothing there": everything becomes background, in one step that can be undone.
+
+        Raises
+        ------
+        DatasetError
+            A locked class is drawn here.
+        MedsegError
+            It cannot be saved now; the layer keeps the change.
+        """
+        data = self.labels.data
+        for c in self.classes:
+            if c.value in self.locks.locked and (data == c.value).any():
+                raise DatasetError(f"The class '{c.name}' is drawn here and locked: unlock it, then try again.")
+        indices = np.nonzero(data)
+        if indices[0].size:
+            self.labels.data_setitem(indices, BACKGROUND)
+        self.autosave.flush()
+        with self._new_row() as revision:
+            self.case = mark_empty(self._dataset, self.case.case, self.store, revision=revision)
+
+    def mark_done(self) -> None:
+        """Say that the case is finished; where something was looked at and no region marked complete, all of it is.
+
+        Raises
+        ------
+        MedsegError
+            It cannot be saved now.
+        """
+        has_labels = self.is_looked_at()
+        if has_labels and not self.store.complete_regions:
+            self.fill_not_looked_at()
+        self.autosave.flush()
+        with self._new_row() as revision:
+            # Labels that were drawn and taken back say nothing: such a case is finished by its tag alone.
+            store = self.store if has_labels else None
+            self.case = mark_done(self._dataset, self.case.case, store, revision=revision)
+
+    def is_looked_at(self) -> bool:
+        """Whether any pixel holds a class or background."""
+        return bool((self.labels.data != NOT_LOOKED_AT).any())
+
+    def update_row(self, **fields: Any) -> None:
+        """Change cells of the row; raises `ConflictError`, `WriteError` or `LockedError` as the data set does."""
+        with self._new_row() as revision:
+            self.case = self._dataset.update_case(self.case.case, revision=revision, **fields)
+
+    @contextmanager
+    def _new_row(self) -> Iterator[int]:
+        """The revision to change; afterwards every panel is told."""
+        try:
+            yield self.case.revision
+        except MedsegError:
+            # After a conflict the row on disk is the other person's; go on from that.
+            self.case = self._dataset.case(self.case.case)
+            raise
+        finally:
+            self.row_changed.emit()
+
+    def close(self) -> None:
+        """Save, then take the layers away.
+
+        Raises
+        ------
+        WriteError, LockedError
+            The labels cannot be saved; everything stays as it was.
+        """
+        self.autosave.flush()
+        self._stop()
+        for layer in (*self.image_layers, self.labels):
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def may_close(self, *, ask: bool) -> bool:
+        """Save before the window closes; whether it may.
+
+        Parameters
+        ----------
+        ask
+            Whether somebody is there to choose what becomes of labels that cannot be saved. Otherwise they are kept
+            in a file beside the data set or in the folder for temporary files.
+        """
+        try:
+            self.autosave.flush()
+        except MedsegError as error:
+            return may_close_unsaved(self.labels, self.store, str(error), ask=ask)
+        return True
+
+    def _stop(self) -> None:
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self.labels.events.selected_label.disconnect(self._refuse_unknown_class)
+        self.locks.stop()
+        self.autosave.stop()
+
+    def _choose_first_class(self) -> None:
+        if self.classes:
+            self._chosen = self.classes[0].value
+            self.labels.selected_label = self._chosen
+
+    def _refuse_unknown_class(self) -> None:
+        """Numbers that are no class would be a fault of the data set; go back to the class before."""
+        value = int(self.labels.selected_label)
+        if value == BACKGROUND or any(c.value == value for c in self.classes):
+            self._chosen = value
+        elif value != self._chosen:
+            self.labels.selected_label = self._chosen
+
+    def _note_saved(self) -> None:
+        """The first stroke makes the row say that there are labels; the labels themselves are on disk by now."""
+        self.last_saved = datetime.now()
+        if self.case.label == self.store.name and self.case.status != "todo" and self.case.origin:
+            return
+        try:
+            with self._new_row() as revision:
+                origin = self.case.origin or "person"
+                self.case = record_labels(self._dataset, self.case.case, self.store, revision=revision, origin=origin)
+        except MedsegError as error:
+            self.autosave.failed.emit(str(error))
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is not self.labels:
+            return
+        try:
+            self.autosave.flush()
+        except MedsegError as error:
+            self._viewer.layers.append(self.labels)
+            show_error(f"{error} The layer was put back.")
+            return
+        self._stop()
+        self.closed.emit()
+
+
+def _last_change(path: Path) -> datetime:
+    """When a file of the folder was last written."""
+    return datetime.fromtimestamp(max(p.stat().st_mtime for p in (path, *path.rglob("*"))))
