@@ -62,7 +62,7 @@ $(STAMP): pyproject.toml hatch_build.py | sysdeps
 	@touch $@
 
 sysdeps:
-	@sh tools/system_packages.sh
+	@PYTHON="$(PYTHON)" sh tools/system_packages.sh
 
 clean: ## remove .venv and all caches
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
