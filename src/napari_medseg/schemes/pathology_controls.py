@@ -23,10 +23,12 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_medseg.data.implications import implied_tag
+import numpy as np
+
+from napari_medseg.data.tags import implied_tags
 from napari_medseg.errors import DatasetError
 from napari_medseg.schemes.pathology import PathologyConfig, PathologyParts, count_steps
-from napari_medseg.structures import TrainingCase, TrainingSet
+from napari_medseg.structures import DatasetInfo, TrainingCase, TrainingSet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +78,7 @@ def thin_out(data: TrainingSet, *, masks: int, tag_share: float, seed: int) -> t
         if tag is not None:
             tags_alone.append(_with(case, tag=tag, mask=False))
         if case.case in keeps_mask:
-            thinned.append(_with(case, tag=tag or implied_tag(data.info, case.load_labels()), mask=True))
+            thinned.append(_with(case, tag=tag or _implied(case, data.info), mask=True))
         elif tag is not None:
             thinned.append(_with(case, tag=tag, mask=False))
     return replace(data, cases=tuple(thinned)), replace(data, cases=tuple(tags_alone))
@@ -145,6 +147,13 @@ def _share(cases: Sequence[TrainingCase], share: float, rng: random.Random) -> l
         count = max(1, round(share * len(by_tag[tag])))
         kept += rng.sample(by_tag[tag], count)
     return kept
+
+
+def _implied(case: TrainingCase, info: DatasetInfo) -> str | None:
+    """The tag that the case's mask implies; None where it implies none, or several."""
+    labels = case.load_labels()
+    tags = implied_tags(set(np.unique(labels).tolist()), info) if labels is not None else set()
+    return tags.pop() if len(tags) == 1 else None
 
 
 def _with(case: TrainingCase, *, tag: str | None, mask: bool) -> TrainingCase:

@@ -1,0 +1,102 @@
+"""Evaluation as a function: a model against the finished cases of a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari_medseg.api.prediction import LoadedModel, load_model
+from napari_medseg.errors import DatasetError
+from napari_medseg.structures import Image, Prediction, Split, TrainingCase
+from napari_medseg.training.events import Report, ignore
+
+if TYPE_CHECKING:
+    from napari_medseg.inference.predictor import Predictor
+    from napari_medseg.models.compute import Compute
+
+
+def evaluate(
+    model: LoadedModel | str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    split: Split = "test",
+    allow_training_cases: bool = False,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    report: Report = ignore,
+) -> dict[str, Any]:
+    """Judge a model on whole images of one split.
+
+    Parameters
+    ----------
+    model
+        A loaded model, a model file or a run folder.
+    data
+        Data set folder; finished cases count.
+    split
+        Which cases. A case without a split of its own gets the one that training drew for it.
+    allow_training_cases
+        Judge cases that the model was trained on or selected by as well; refused otherwise.
+    device, precision, threads
+        Chosen when None.
+    report
+        Receives ``progress`` events.
+
+    Returns
+    -------
+    The ``evaluate`` document: ``scheme, model, split, n_cases, n_groups, segmentation, classification``, figures with
+    95 % intervals over groups.
+
+    Raises
+    ------
+    DatasetError
+        The split has no labelled case, or holds cases that the model has seen.
+    ModelError
+        The model cannot be used.
+    """
+    from napari_medseg.data.dataset import Dataset
+    from napari_medseg.data.training_set import training_set
+
+    loaded = (
+        model
+        if isinstance(model, LoadedModel)
+        else load_model(model, device=device, precision=precision, threads=threads)
+    )
+    cases = training_set(Dataset.open(data), seed=loaded.card.training.seed).of_split(split)
+    if not cases:
+        raise DatasetError(
+            f"Data set {data} has no finished case in split '{split}': mark cases as done, or choose another split."
+        )
+    seen = _seen_in_training(loaded, cases)
+    if seen and not allow_training_cases:
+        raise DatasetError(
+            f"The model was trained on {len(seen)} of the {len(cases)} cases of split '{split}' (the first is "
+            f"'{seen[0].case}'), so its figures would flatter: choose another split, or add --allow-training-cases."
+        )
+    document = figures_of(loaded.predictor, cases, loaded.compute, report)
+    return {"scheme": loaded.card.scheme, "model": str(loaded.path), "split": split} | document
+
+
+def figures_of(
+    predictor: Predictor, cases: Sequence[TrainingCase], compute: Compute, report: Report = ignore
+) -> dict[str, Any]:
+    """The figures of `evaluate` for any predictor and cases; a class or tag it does not know does not count."""
+    from napari_medseg.inference.engine import predict
+    from napari_medseg.inference.evaluation import evaluate_cases
+
+    def predict_case(image: Image) -> Prediction:
+        return predict(predictor, image, compute=compute)
+
+    def progress(done: int, total: int, text: str) -> None:
+        report("progress", done=done, of=total, text=text)
+
+    return evaluate_cases(predict_case, cases, classes=predictor.classes, tags=predictor.tags, progress=progress)
+
+
+def _seen_in_training(model: LoadedModel, cases: Sequence[TrainingCase]) -> list[TrainingCase]:
+    """Cases whose image the model was fitted to or selected by."""
+    hashes = model.card.training.hashes
+    seen = {*hashes.get("train", ()), *hashes.get("val", ())}
+    return [case for case in cases if case.content_hash in seen]
