@@ -1,0 +1,162 @@
+"""A training as it goes: stages, curves, time left, warnings, and the result. Fed with events, knows no process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from napari_medseg.training.events import duration
+from napari_medseg.widgets.curves import Curves
+from napari_medseg.widgets.fold import Fold
+from napari_medseg.widgets.look import SentenceLabel
+from napari_medseg.widgets.result_card import ResultCard
+from napari_medseg.widgets.stage_timeline import StageTimeline
+
+
+class RunView(QWidget):
+    """Shows the events of one run (`training.events`)."""
+
+    use_model = Signal(Path)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.timeline = StageTimeline()
+        self.curves = Curves()
+        self.result = ResultCard()
+        self._bar = QProgressBar()
+        self._bar.setRange(0, 0)
+        self._bar.setTextVisible(False)
+        self._state, self._machine = QLabel(), QLabel()
+        for label in (self._state, self._machine):
+            label.setWordWrap(True)
+        self._warnings = Fold("Warnings")
+        self._chosen = ""
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        widgets = (self._machine, self.timeline, self._bar, self._state, self._warnings, self.result, self.curves)
+        for widget in widgets:
+            layout.addWidget(widget)
+        self.timeline.chosen.connect(self._choose)
+        self.result.use.connect(self.use_model)
+        self._takers = {
+            "started": self._on_started,
+            "stage_started": self._on_stage_started,
+            "step": self._on_step,
+            "epoch_ended": self._on_epoch_ended,
+            "stage_ended": self._on_stage_ended,
+            "progress": self._on_progress,
+            "warning": self._on_warning,
+            "done": self._on_done,
+        }
+
+    def begin(self, stages: Iterable[tuple[str, str]]) -> None:
+        """Show a run that is starting."""
+        self.timeline.set_stages(stages)
+        self.curves.clear()
+        self._chosen = ""
+        self.result.setVisible(False)
+        self._machine.setText("")
+        self._set_state("Starting …")
+        self._bar.setRange(0, 0)
+        self._bar.setVisible(True)
+        self._clear_warnings()
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Show one event; kinds that are not for here are left alone."""
+        taker = self._takers.get(event["event"])
+        if taker is not None:
+            taker(event)
+
+    def end(self, outcome: str) -> None:
+        """Show that the run is over."""
+        self._bar.setVisible(False)
+        self.timeline.stop_running("failed" if outcome == "failed" else "stopped")
+        words = {"done": "", "cancelled": "Stopped; what was trained so far is kept and can be resumed."}
+        self._set_state(words.get(outcome, ""))
+
+    @property
+    def state(self) -> str:
+        """The line under the progress bar."""
+        return self._state.text()
+
+    def warnings(self) -> list[str]:
+        """Sentences that the run warned with."""
+        return [label.words for label in self._warnings.body.findChildren(SentenceLabel)]
+
+    def _choose(self, stage: str) -> None:
+        """A person wants to see a stage's curves: stay there."""
+        self._chosen = stage
+        self.curves.show_stage(stage)
+
+    def _on_started(self, event: Mapping[str, Any]) -> None:
+        known = list(self.timeline.states())
+        if [stage["name"] for stage in event["stages"]] != known:
+            self.timeline.set_stages((stage["name"], stage["title"]) for stage in event["stages"])
+        processes = f", {event['processes']} processes" if event.get("processes", 1) > 1 else ""
+        self._machine.setText(f"On {event['device']}, {event['precision']}, {event['threads']} threads{processes}")
+
+    def _on_stage_started(self, event: Mapping[str, Any]) -> None:
+        self.timeline.set_state(event["stage"], "running", title=event["title"])
+        if not self._chosen:
+            self.curves.show_stage(event["stage"])
+        self._bar.setRange(0, 0)
+        cases = event.get("cases", {})
+        self._set_state(f"{cases.get('train', 0)} training and {cases.get('validation', 0)} validation cases")
+
+    def _on_step(self, event: Mapping[str, Any]) -> None:
+        self._bar.setRange(0, event["steps"])
+        self._bar.setValue(event["step"])
+        words = [f"step {event['step']} of {event['steps']}"]
+        if event.get("loss") is not None:
+            words.append(f"loss {event['loss']:.3f}")
+        if event.get("eta_seconds") is not None:
+            words.append(f"{duration(event['eta_seconds'])} left in this stage")
+        self._set_state(" · ".join(words))
+
+    def _on_epoch_ended(self, event: Mapping[str, Any]) -> None:
+        stage = event["stage"]
+        self.curves.add_epoch(
+            stage,
+            event["epoch"],
+            train_loss=event["train_loss"],
+            validation_loss=event.get("validation_loss"),
+            score=event["score"],
+        )
+        best = "" if event.get("best_score") is None else f" · best {event['best_score']:.3f}"
+        self.timeline.set_state(stage, "running", f"{event['epoch']}/{event['epochs']}{best}")
+
+    def _on_stage_ended(self, event: Mapping[str, Any]) -> None:
+        score = "" if event["best_score"] is None else f"{event['best_score']:.3f}"
+        how = "reused" if event["reused"] else duration(event["seconds"])
+        note = " · ".join(filter(None, (score, how)))
+        self.timeline.set_state(event["stage"], "reused" if event["reused"] else "done", note)
+
+    def _on_progress(self, event: Mapping[str, Any]) -> None:
+        self._bar.setRange(0, event["of"])
+        self._bar.setValue(event["done"])
+        self._set_state(event.get("text", ""))
+
+    def _on_warning(self, event: Mapping[str, Any]) -> None:
+        label = SentenceLabel()
+        label.say("warning", event["text"])
+        self._warnings.content.addWidget(label)
+        count = self._warnings.content.count()
+        self._warnings.set_title(f"{count} warning{'s' if count > 1 else ''}")
+        self._warnings.setVisible(True)
+
+    def _on_done(self, event: Mapping[str, Any]) -> None:
+        self.result.show_result(event["result"]["summary"])
+
+    def _set_state(self, text: str) -> None:
+        self._state.setText(text)
+
+    def _clear_warnings(self) -> None:
+        while (item := self._warnings.content.takeAt(0)) is not None:
+            label = item.widget()
+            if label is not None:
+                label.setParent(None)
+        self._warnings.setVisible(False)

@@ -1,0 +1,225 @@
+"""The Train panel: check the data, choose settings, train in a child process, use the result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import napari
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_medseg.errors import MedsegError
+from napari_medseg.io.atomic import write_text
+from napari_medseg.schemes import SCHEMES
+from napari_medseg.widgets.jobs import ChildJob, explain_error
+from napari_medseg.widgets.notice import Notice
+from napari_medseg.widgets.previews import TrainingPreviews
+from napari_medseg.widgets.run_files import SETTINGS_NAME, InterruptedRun, check_name, free_name, interrupted_runs
+from napari_medseg.widgets.run_view import RunView
+from napari_medseg.widgets.session import Session, session_of
+from napari_medseg.widgets.train_setup import TrainSetup
+
+
+class TrainPanel(QWidget):
+    """Trains a scheme on the open data set.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose session is used.
+    session
+        Another session than the viewer's own.
+    """
+
+    #: The person wants to predict with the model that was just trained.
+    predict_wanted = Signal()
+
+    def __init__(self, napari_viewer: napari.Viewer, session: Session | None = None) -> None:
+        super().__init__()
+        self.session = session or session_of(napari_viewer)
+        self.job: ChildJob | None = None
+        self.setup = TrainSetup(self.session)
+        self.run_view = RunView()
+        self.notice = Notice()
+        self._previews = TrainingPreviews(self.session.viewer, self.session)
+        self._run: Path | None = None
+        self._interrupted: InterruptedRun | None = None
+        self._build()
+        self._connect()
+        self._show_dataset()
+
+    def start(self) -> None:
+        """Start a new run with the settings as edited; says in the panel what keeps it from starting."""
+        dataset = self.session.dataset
+        if dataset is None or self.job is not None:
+            return
+        runs = dataset.path / "runs"
+        name = self._name.text().strip()
+        try:
+            check_name(runs, name)
+            config = self.setup.config().model_dump(mode="json")
+            self._launch(self.setup.scheme.key, runs / name, config, drafts=self.setup.include_drafts)
+        except MedsegError as error:
+            self.notice.show_error(*explain_error(error))
+
+    def resume(self) -> None:
+        """Go on with the interrupted run that the panel offers."""
+        run = self._interrupted
+        if run is None or self.job is not None:
+            return
+        try:
+            self._launch(run.scheme, run.path, run.config, resume=True, drafts=self.setup.include_drafts)
+        except MedsegError as error:
+            self.notice.show_error(*explain_error(error))
+
+    def cancel(self) -> None:
+        """Stop the run; its last checkpoint stays."""
+        if self.job is not None:
+            self._cancel.setEnabled(False)
+            self.job.cancel()
+
+    def _launch(
+        self, scheme: str, run: Path, config: Mapping[str, Any], *, resume: bool = False, drafts: bool = False
+    ) -> None:
+        assert self.session.dataset is not None
+        settings = run / SETTINGS_NAME
+        write_text(settings, json.dumps(config, indent=2))
+        arguments = ["train", scheme, "--data", str(self.session.dataset.path), "--out", str(run)]
+        arguments += ["--config", str(settings)]
+        arguments += ["--resume"] * resume + ["--include-drafts"] * drafts
+        self._run = run
+        self.notice.clear()
+        self._previews.begin()
+        self._preview_box.setChecked(True)
+        self.run_view.begin(SCHEMES[scheme].stage_titles.items())
+        self.job = ChildJob(arguments)
+        self.job.end_with(self)
+        self.job.reported.connect(self._on_event)
+        self.job.failed.connect(self.notice.show_error)
+        self.job.finished.connect(self._on_finished)
+        self._set_busy(True)
+        self.job.start()
+
+    def _on_event(self, event: Mapping[str, Any]) -> None:
+        self.run_view.take(event)
+        if event["event"] == "preview_written" and self._preview_box.isChecked():
+            try:
+                self._previews.show(event["case"], Path(event["path"]))
+            except MedsegError as error:
+                self.notice.show_warning(str(error))
+            self._preview_box.setChecked(self._previews.enabled)
+
+    def _on_finished(self, outcome: str) -> None:
+        self.job = None
+        self.run_view.end(outcome)
+        self._set_busy(False)
+        self._offer_runs()
+
+    def _on_use(self, model: Path) -> None:
+        self.session.set_model(model)
+        self.predict_wanted.emit()
+
+    def _set_busy(self, busy: bool) -> None:
+        self.setup.setVisible(not busy)
+        self.setup.setEnabled(not busy)
+        self.run_view.setVisible(True)
+        self._preview_box.setVisible(busy)
+        self._name_row.setVisible(not busy)
+        self._start.setVisible(not busy)
+        self._resume.setVisible(not busy and self._interrupted is not None)
+        self._cancel.setVisible(busy)
+        self._cancel.setEnabled(busy)
+
+    def _show_dataset(self) -> None:
+        dataset = self.session.dataset
+        words = "Open or make a data set in the tab Cases first." if dataset is None else dataset.info.name
+        self._data.setText(words)
+        self._data.setToolTip("" if dataset is None else str(dataset.path))
+        self._offer_runs()
+
+    def _offer_runs(self) -> None:
+        """Propose a name for the next run, and to go on with the last one that was interrupted."""
+        dataset = self.session.dataset
+        runs = dataset.path / "runs" if dataset is not None else None
+        found = interrupted_runs(runs) if runs is not None else []
+        self._interrupted = found[0] if found else None
+        if self._interrupted is not None:
+            self._resume.setText(f"Resume {self._interrupted.path.name}")
+        self._resume.setVisible(self._interrupted is not None and self.job is None)
+        if runs is not None:
+            self._name.setText(free_name(runs, self.setup.scheme.key))
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self._start.setEnabled(self.job is None and self.setup.is_ready())
+
+    def _build(self) -> None:
+        self._data = QLabel()
+        self._data.setWordWrap(True)
+        self._preview_box = QCheckBox("Show predictions on validation cases")
+        self._preview_box.setVisible(False)
+        inner = QWidget()
+        content = QVBoxLayout(inner)
+        content.setContentsMargins(6, 6, 6, 6)
+        for widget in (self._data, self.setup, self.run_view, self._preview_box):
+            content.addWidget(widget)
+        content.addStretch(1)
+        self.run_view.setVisible(False)
+        scroll = QScrollArea()
+        scroll.setWidget(inner)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll, 1)
+        layout.addWidget(self._bar())
+
+    def _bar(self) -> QWidget:
+        """Name of the run and the buttons; always on screen, below what scrolls."""
+        self._name, self._name_row = QLineEdit(), QWidget()
+        self._name.setObjectName("run_name")
+        label = QLabel("Run")
+        label.setBuddy(self._name)
+        row = QHBoxLayout(self._name_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(label)
+        row.addWidget(self._name, 1)
+        self._start, self._cancel, self._resume = QPushButton("Start"), QPushButton("Cancel"), QPushButton("Resume")
+        self._start.setToolTip("Train in a process of its own; napari stays free for other work.")
+        self._cancel.setToolTip("Stop; the last checkpoint is kept and can be resumed.")
+        bar = QWidget()
+        content = QVBoxLayout(bar)
+        content.setContentsMargins(6, 2, 6, 6)
+        content.addWidget(self.notice)
+        content.addWidget(self._name_row)
+        buttons = QHBoxLayout()
+        for button, name in ((self._resume, "resume"), (self._cancel, "cancel"), (self._start, "start")):
+            button.setObjectName(name)
+            buttons.addWidget(button, 2 if button is self._start else 1)
+        content.addLayout(buttons)
+        self._cancel.setVisible(False)
+        self._resume.setVisible(False)
+        return bar
+
+    def _connect(self) -> None:
+        self._start.clicked.connect(self.start)
+        self._resume.clicked.connect(self.resume)
+        self._cancel.clicked.connect(self.cancel)
+        self._preview_box.toggled.connect(lambda on: setattr(self._previews, "enabled", on))
+        self.run_view.use_model.connect(self._on_use)
+        self.setup.changed.connect(self._refresh)
+        self.session.dataset_changed.connect(self._show_dataset)
