@@ -52,6 +52,7 @@ def spot_case(
         has_mask=masked,
         load_image=lambda: Image(levels=(pixels,), axes="yxc", rgb=True, name=f"case{index:03d}"),
         load_labels=lambda: labels if masked else None,
+        image_hash=hashlib.sha256(f"{index}{size}".encode()).hexdigest(),
         content_hash=hashlib.sha256(f"{index}{split}{size}{tag}{masked}".encode()).hexdigest(),
     )
 

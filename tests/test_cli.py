@@ -6,12 +6,15 @@ import csv
 import json
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
 from napari_medseg.cli import build_parser
+from napari_medseg.commands.info import KINDS
+from napari_medseg.structures import Kind
 
 SMALL = ["network.base_width=4", "input_size=32", "training.epochs=1", "training.steps_per_epoch=2"]
 
@@ -42,6 +45,10 @@ def run(dataset):
     summary = json.loads(done.stdout)
     assert summary["model"] == str(folder / "model.safetensors")
     return folder
+
+
+def test_kinds_offered_are_those_there_are():
+    assert set(get_args(Kind)) == set(KINDS)
 
 
 def test_help_names_every_command_and_loads_no_heavy_library():

@@ -108,7 +108,8 @@ class Image:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of a pixel."""
-        return np.dtype(self.levels[0].dtype)
+        dtype: np.dtype[Any] = np.dtype(self.levels[0].dtype)
+        return dtype
 
     @property
     def spatial_axes(self) -> str:
@@ -273,6 +274,8 @@ class TrainingCase:
         Returns uint8 labels of the image's spatial shape (255 = not looked at), or None without a mask.
     content_hash
         Hash of the image file, region, label pixels, tag, grade and split: changes exactly when the case does.
+    image_hash
+        Hash of the image file and region alone: tells an image that a model has seen, however its labels changed.
     """
 
     case: str
@@ -285,6 +288,7 @@ class TrainingCase:
     load_image: Callable[[], Image]
     load_labels: Callable[[], npt.NDArray[np.uint8] | None]
     content_hash: str
+    image_hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

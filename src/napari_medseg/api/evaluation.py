@@ -99,4 +99,4 @@ def _seen_in_training(model: LoadedModel, cases: Sequence[TrainingCase]) -> list
     """Cases whose image the model was fitted to or selected by."""
     hashes = model.card.training.hashes
     seen = {*hashes.get("train", ()), *hashes.get("val", ())}
-    return [case for case in cases if case.content_hash in seen]
+    return [case for case in cases if case.image_hash in seen]

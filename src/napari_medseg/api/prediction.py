@@ -20,7 +20,7 @@ from napari_medseg.io import image_files, read, write_labels
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.model_file import ModelCard, read_model
 from napari_medseg.schemes import SCHEMES
-from napari_medseg.structures import Box, Image, Prediction, Progress
+from napari_medseg.structures import Box, Image, Kind, Prediction, Progress
 from napari_medseg.training.events import Report, ignore
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def predict_files(
     region: str | None = None,
     probabilities: bool = False,
     label_format: str = "tif",
-    kind: str | None = None,
+    kind: Kind | None = None,
     series: int | None = None,
     device: str | None = None,
     precision: str | None = None,

@@ -245,7 +245,7 @@ def _card(
             "seed": summary["seed"],
             "cases": summary["cases"],
             "hashes": {
-                split: sorted(case.content_hash for case in cases.of_split(split)) for split in ("train", "val", "test")
+                split: sorted(case.image_hash for case in cases.of_split(split)) for split in ("train", "val", "test")
             },
             "groups": summary["groups"],
             "stages": summary["stages"],

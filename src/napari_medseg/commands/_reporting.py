@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,7 +48,7 @@ class ConsoleReport:
         if event in ("step", "progress"):
             self._progress(event, values)
             return
-        text = _LINES.get(event, lambda v: "")(values)
+        text = _LINES[event](values) if event in _LINES else ""
         if text:
             print(("\r\033[K" if self._open_line else "") + text, file=sys.stderr, flush=True)
             self._open_line = False
@@ -93,7 +93,7 @@ def _stage_ended(v: dict[str, Any]) -> str:
     return f"  {v['stage']}: {how}{score}"
 
 
-_LINES = {
+_LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "started": _started,
     "stage_started": _stage_started,
     "epoch_ended": _epoch_ended,

@@ -8,6 +8,9 @@ from typing import Any
 
 from napari_medseg.commands import Result
 
+#: `napari_medseg.structures.KINDS`, repeated because that module loads numpy, which the help text must not wait for.
+KINDS = ("image", "slide", "oct", "ct", "mr", "ultrasound")
+
 
 def add_parser(subparsers: Any) -> None:
     """Register the command."""
@@ -20,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
     """``--kind`` and ``--series``, which all commands that read images share."""
-    parser.add_argument("--kind", help="image, slide, oct, ct, mr or ultrasound, where the file does not tell")
+    parser.add_argument("--kind", choices=KINDS, help="what sort of image, where the file does not tell")
     parser.add_argument("--series", type=int, help="which of the file's images, from 0")
 
 

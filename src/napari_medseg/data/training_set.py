@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ from napari_medseg.data.cases_table import TABLE_NAME, line_of
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.label_files import LabelFacts, file_hash, label_facts
 from napari_medseg.data.rows import row_problems
-from napari_medseg.data.splitting import draw_split
+from napari_medseg.data.splitting import draw_split, given_splits
 from napari_medseg.data.tags import effective_tag
 from napari_medseg.errors import DatasetError
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, Split, TrainingCase, TrainingSet
@@ -39,43 +40,55 @@ def training_set(dataset: Dataset, *, include_drafts: bool = False, seed: int = 
     statuses = {"done", "reviewed", "draft"} if include_drafts else {"done", "reviewed"}
     used = tuple(case for case in dataset.cases if case.status in statuses)
     _refuse_faulty_rows(dataset, {case.case for case in used})
-    # Cases that are not finished yet keep their group's side, so they take part in the draw.
-    splits = draw_split(dataset.cases, seed=seed)
-    cases = (_training_case(dataset, case, splits[case.case]) for case in used)
-    return TrainingSet(info=dataset.info, cases=tuple(case for case in cases if _says_something(case)))
+    judged = [(case, _facts(dataset, case)) for case in used]
+    tagged = [(replace(case, tag=_tag(dataset, case, facts)), facts) for case, facts in judged]
+    telling = [(case, facts) for case, facts in tagged if case.tag or case.grade or (facts and facts.is_looked_at)]
+    # Splits given to cases that are not finished yet bind the rest of their group too.
+    splits = draw_split([case for case, _ in telling], given_splits(dataset.cases), seed=seed)
+    return TrainingSet(
+        info=dataset.info,
+        cases=tuple(_training_case(dataset, case, facts, splits[case.case]) for case, facts in telling),
+    )
 
 
-def _training_case(dataset: Dataset, case: Case, split: Split) -> TrainingCase:
+def _facts(dataset: Dataset, case: Case) -> LabelFacts | None:
     path = dataset.current_label_path(case)
-    facts = label_facts(path) if path is not None else None
+    facts = label_facts(path) if path is not None and (case.label or path.exists()) else None
     if facts is not None:
         _refuse_undeclared(dataset, case, facts)
-    values = np.array(sorted(facts.values)) if facts is not None else None
-    tag = effective_tag(case, values, dataset.info)
+    return facts
+
+
+def _tag(dataset: Dataset, case: Case, facts: LabelFacts | None) -> str:
+    return effective_tag(case, np.array(sorted(facts.values)) if facts is not None else None, dataset.info)
+
+
+def _training_case(dataset: Dataset, case: Case, facts: LabelFacts | None, split: Split) -> TrainingCase:
+    image_hash = _image_hash(dataset, case)
     return TrainingCase(
         case=case.case,
         group=case.group or case.case,
         source=case.source,
         split=split,
-        tag=tag or None,
+        tag=case.tag or None,
         grade=dataset.info.grades.index(case.grade) if case.grade else None,
         has_mask=facts is not None and facts.is_looked_at,
         load_image=partial(dataset.read_image, case),
         load_labels=partial(dataset.read_labels, case),
-        content_hash=_content_hash(dataset, case, split, tag, facts),
+        content_hash=_hash_of(image_hash, facts.pixel_hash if facts else "", case.tag, case.grade, split),
+        image_hash=image_hash,
     )
 
 
-def _content_hash(dataset: Dataset, case: Case, split: Split, tag: str, facts: LabelFacts | None) -> str:
+def _image_hash(dataset: Dataset, case: Case) -> str:
     image = dataset.image_path(case)
     if not image.exists():
         raise DatasetError(f"Case '{case.case}': image {image} does not exist: correct the column 'image'.")
-    parts = [file_hash(image), case.region, facts.pixel_hash if facts else "", tag, case.grade, split]
+    return _hash_of(file_hash(image), case.region)
+
+
+def _hash_of(*parts: str) -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
-
-
-def _says_something(case: TrainingCase) -> bool:
-    return case.has_mask or case.tag is not None or case.grade is not None
 
 
 def _refuse_faulty_rows(dataset: Dataset, used: set[str]) -> None:

@@ -115,7 +115,7 @@ class PathologyScheme(Scheme):
         return faults
 
     @staticmethod
-    def _check_validation(tags: Mapping[str | None, int], masks: int, cases: Sequence[TrainingCase]) -> list[Fault]:
+    def _check_validation(tags: Mapping[str, int], masks: int, cases: Sequence[TrainingCase]) -> list[Fault]:
         faults = []
         unknown = {case.tag for case in cases if case.tag is not None} - set(tags)
         if len(tags) >= 2 and unknown:
@@ -148,7 +148,7 @@ class PathologyScheme(Scheme):
             segmenter = parts.segmenter()
             if parts.tags:
                 segmenter.encoder.load_state_dict(classifier.encoder.state_dict())
-            parents = ("a_classifier",) if parts.tags else ()
+            parents: tuple[str, ...] = ("a_classifier",) if parts.tags else ()
             result = yield parts.mask_stage("b_segmenter", self.stage_titles["b_segmenter"], segmenter, parents)
             scores |= {f"b_{name}": value for name, value in result.details.items()}
             tensors |= _prefixed("segmenter", segmenter)
