@@ -81,6 +81,13 @@ class LazyArray:
             return np.empty(tuple(s.stop - s.start for s in block), self.dtype)[rest]
         return self._checked(block)[rest]
 
+    def take(self, indices: int, axis: int, out: None = None, mode: str = "raise") -> LazyArray:
+        """One entry of an axis, still lazy; `numpy.take` calls this, and napari so splits channels."""
+        axis = axis % self.ndim
+        shape, chunks = (sizes[:axis] + sizes[axis + 1 :] for sizes in (self.shape, self.chunks))
+        load = partial(_take_one, self, axis, operator.index(indices))
+        return LazyArray(shape, self.dtype, load, source=self.source, chunks=chunks)
+
     def _checked(self, block: Block) -> Pixels:
         try:
             pixels = self._load(block)
@@ -136,6 +143,10 @@ def wrapped(array: ArrayLike, source: str) -> LazyArray:
 
 def _take(array: ArrayLike, block: Block) -> Pixels:
     return np.asarray(array[block])
+
+
+def _take_one(array: LazyArray, axis: int, index: int, block: Block) -> Pixels:
+    return np.asarray(array[(*block[:axis], index, *block[axis:])])
 
 
 def with_axes(array: LazyArray, axes: str, wanted: str) -> LazyArray:
