@@ -81,7 +81,10 @@ class Compute:
         """The model, moved to the device and the memory format; in place."""
         model.to(self.device)
         if self.channels_last:
-            model.to(memory_format=torch.channels_last)
+            for weight in model.parameters():
+                # Only the weights of 2D convolutions have four axes; those of 3D stay as they are.
+                if weight.ndim == 4:
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         return model
 
     def prepare_inference(self, model: M) -> M:
@@ -161,9 +164,7 @@ def _checked_device(device: str | None) -> str:
     if known.type == "cuda":
         count = torch.cuda.device_count()
         if (known.index or 0) >= count:
-            raise ConfigError(
-                f"Device '{device}' is not here ({count} found): use 'cpu', or check the driver."
-            )
+            raise ConfigError(f"Device '{device}' is not here ({count} found): use 'cpu', or check the driver.")
         return f"cuda:{known.index or 0}"
     if known.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("Device 'mps' is not here: it needs a Mac with Apple silicon; use 'cpu'.")
