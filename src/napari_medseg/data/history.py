@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,16 +101,16 @@ class History:
             origin=origin,
             revision=revision,
         )
-        line = asdict(change)
-        line["from"], line["to"] = line.pop("before"), line.pop("after")
-        try:
-            _append(self.path, (json.dumps(line, ensure_ascii=True) + "\n").encode())
-        except OSError as error:
-            raise WriteError(
-                f"The change to case '{case}' could not be saved in {self.folder} ({error.strerror or error}): "
-                "free space or make the folder writable, then try again; nothing was changed."
-            ) from error
+        self._write([change], f"The change to case '{case}'")
         return change
+
+    def append_added(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write an ``add`` line for every new row, all at once; raises `WriteError`."""
+        time = now(microseconds=True)
+        changes = [
+            Change(time=time, author=self.author, case=row["case"], what="add", after=row, revision=1) for row in rows
+        ]
+        self._write(changes, f"{len(rows)} new cases")
 
     def read(self) -> list[Change]:
         """All lines of all writers, oldest first; a line that a crash tore is left out."""
@@ -121,6 +121,20 @@ class History:
                 if change is not None:
                     changes.append(change)
         return sorted(changes, key=lambda change: change.time)
+
+    def _write(self, changes: Sequence[Change], what: str) -> None:
+        lines = []
+        for change in changes:
+            line = asdict(change)
+            line["from"], line["to"] = line.pop("before"), line.pop("after")
+            lines.append(json.dumps(line, ensure_ascii=True) + "\n")
+        try:
+            _append(self.path, "".join(lines).encode())
+        except OSError as error:
+            raise WriteError(
+                f"{what} could not be saved in {self.folder} ({error.strerror or error}): free space or make the "
+                "folder writable, then try again; nothing was changed."
+            ) from error
 
 
 @functools.cache

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.errors import DatasetError, InputNotFoundError, ReadError
+from napari_medseg.errors import InputNotFoundError, ReadError
+from napari_medseg.io import read_labels
 from napari_medseg.io.lazy import first_line
 from napari_medseg.structures import NOT_LOOKED_AT, ArrayLike
 
-_RASTER_SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg")
 #: Pixels that are held at once while a label image is judged.
 _BAND_PIXELS = 1 << 24
 
@@ -57,37 +57,12 @@ def open_labels(path: Path) -> ArrayLike:
     InputNotFoundError, ReadError
         The file is missing or cannot be read as labels.
     """
-    array = open_integers(path)
+    if not path.exists():
+        raise InputNotFoundError(f"Label image {path} does not exist: restore it or empty the cell that names it.")
+    array = _open_zarr(path) if (path / "zarr.json").exists() else read_labels(path).labels
     if array.dtype != np.uint8:
         raise ReadError(f"Label image {path} is {array.dtype} instead of uint8: import it with 'dataset import'.")
     return array
-
-
-def open_integers(path: Path) -> ArrayLike:
-    """A label image of any integer type and origin; palette pictures give their numbers, not their colours.
-
-    Pictures whose three colour channels are equal count as grey ones.
-
-    Raises
-    ------
-    InputNotFoundError, ReadError
-        The file is missing, damaged, or holds colours or fractions instead of labels.
-    """
-    if not path.exists():
-        raise InputNotFoundError(f"Label image {path} does not exist: restore it or empty the cell that names it.")
-    if (path / "zarr.json").exists():
-        return _open_zarr(path)
-    if path.suffix.lower() in _RASTER_SUFFIXES:
-        from napari_medseg.io.raster import read_raster
-
-        image = read_raster(path, None, indices=True)
-    else:
-        from napari_medseg.io import read
-
-        image = read(path)
-    if image.axes == image.spatial_axes and image.dtype.kind in "ui":
-        return image.data
-    return _as_integers(np.asarray(image.data[...]), image.axes, path)
 
 
 def file_signature(path: Path) -> Signature:
@@ -165,21 +140,3 @@ def _open_zarr(path: Path) -> ArrayLike:
             f"Label image {path} cannot be read ({first_line(error)}): run 'napari-medseg dataset check --repair'."
         ) from error
     return array  # type: ignore[no-any-return]  # zarr's array has shape, dtype and __getitem__
-
-
-def _as_integers(pixels: npt.NDArray[Any], axes: str, path: Path) -> npt.NDArray[Any]:
-    if "c" in axes:
-        channels = np.moveaxis(pixels, axes.index("c"), 0)
-        if not all(np.array_equal(channels[0], channel) for channel in channels[1:]):
-            raise ReadError(f"Label image {path} holds colours: save it with one number per pixel.")
-        pixels = channels[0]
-    if pixels.dtype.kind == "b":
-        return pixels.astype(np.uint8)
-    if pixels.dtype.kind == "f":
-        whole = pixels.astype(np.int64)
-        if not np.array_equal(whole, pixels):
-            raise ReadError(f"Label image {path} holds fractions: save it with one whole number per pixel.")
-        return whole
-    if pixels.dtype.kind not in "ui":
-        raise DatasetError(f"Label image {path} holds {pixels.dtype} pixels: save it with whole numbers.")
-    return pixels

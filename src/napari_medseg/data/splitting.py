@@ -81,9 +81,7 @@ def split_by_group(
     order = sorted(sizes, key=lambda group: (sorted(tags[group]), _position(group, seed)))
     sides = dict(given)
     filled = Counter({split: sum(sizes[g] for g, s in given.items() if s == split) for split in SPLIT_ORDER})
-    for group in order:
-        if group in given:
-            continue
+    for group in (g for g in order if g not in given):
         total = sum(filled.values()) + sizes[group]
         open_sides = [split for split in SPLIT_ORDER if shares[split] > 0]
         side = max(open_sides, key=lambda split: shares[split] * total - filled[split])
@@ -93,7 +91,12 @@ def split_by_group(
     return {case.case: sides[group_of(case)] for case in cases}
 
 
-def draw_split(cases: Sequence[Case], fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> dict[str, Split]:
+def draw_split(
+    cases: Sequence[Case],
+    given: Mapping[str, Split],
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+) -> dict[str, Split]:
     """Draw a split in which every group's place follows from its name and the seed alone.
 
     Groups move only where a side would otherwise be empty, or would lack a tag that three groups or more have.
@@ -101,7 +104,9 @@ def draw_split(cases: Sequence[Case], fractions: Sequence[float] = FRACTIONS, se
     Parameters
     ----------
     cases
-        All cases; a group with a split keeps it.
+        Cases to place.
+    given
+        Splits of groups that have one (`given_splits` of the whole data set); they keep it.
     fractions
         Shares of train, val and test, in this order.
 
@@ -112,10 +117,9 @@ def draw_split(cases: Sequence[Case], fractions: Sequence[float] = FRACTIONS, se
     Raises
     ------
     DatasetError
-        As `split_by_group`.
+        The fractions are no shares.
     """
     shares = _checked_shares(fractions)
-    given = given_splits(cases)
     tags = _tags_of_groups(cases)
     sides = {group: given.get(group) or _side_at(_position(group, seed), shares) for group in tags}
     _cover(sides, given, tags, shares, seed)

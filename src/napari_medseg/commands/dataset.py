@@ -1,0 +1,224 @@
+"""``dataset``: make, import, check and split data sets."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_medseg.commands import Result
+
+if TYPE_CHECKING:
+    from napari_medseg.data.dataset import Dataset
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command and its own sub-commands."""
+    parser = subparsers.add_parser("dataset", help="make, import, check and split data sets")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    _add_new(actions)
+    _add_import(actions)
+    _add_action(actions, "info", _info, "what a data set holds")
+    check = _add_action(actions, "check", _check, "list every fault with its row and its mend")
+    check.add_argument("--repair", action="store_true", help="first mend what a crash or an old table left")
+    split = _add_action(actions, "split", _split, "draw train, val and test by group into the table")
+    split.add_argument("--fractions", type=_numbers, default=None, metavar="A,B,C", help="default: 0.6,0.2,0.2")
+    split.add_argument("--seed", type=int, default=0)
+    split.add_argument("--redraw", action="store_true", help="draw cases that have a split anew as well")
+
+
+def _add_action(actions: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    parser.add_argument("path", metavar="DATASET")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_new(actions: Any) -> None:
+    parser = _add_action(actions, "new", _new, "make an empty data set")
+    parser.add_argument("--name", help="default: the folder's name")
+    parser.add_argument("--kind", default="image", help="image, slide, oct, ct, mr or ultrasound")
+    parser.add_argument("--classes", type=_names, default=[], metavar="NAME,...", help="what can be drawn")
+    parser.add_argument("--tags", type=_names, default=[], metavar="NAME,...", help="classes of whole images")
+    parser.add_argument("--grades", type=_names, default=[], metavar="NAME,...", help="ordered, lowest first")
+    _add_implies(parser)
+
+
+def _add_import(actions: Any) -> None:
+    text = "make a data set from folders of images and masks"
+    parser = actions.add_parser("import", help=text, description=text)
+    parser.add_argument("source", metavar="SOURCE")
+    parser.add_argument("--out", required=True, metavar="DATASET")
+    parser.add_argument("--format", metavar="F", help="folders (default) or folders-per-class (a sub-folder per tag)")
+    parser.add_argument("--images", metavar="SUB", help="folder of the images inside SOURCE")
+    parser.add_argument("--masks", metavar="SUB", help="folder of the masks inside SOURCE")
+    parser.add_argument("--table", metavar="CSV", help="a row per image")
+    parser.add_argument("--id", metavar="COL", help="column that matches image names (default: the first)")
+    for name in ("tag", "grade", "group", "source"):
+        parser.add_argument(f"--{name}", dest=f"{name}_column", metavar="COL", help=f"column that holds the {name}")
+    parser.add_argument("--classes", type=_classes, metavar="VALUE=NAME,...", help="what the values in masks mean")
+    parser.add_argument("--ignore", type=_values, default=[], metavar="VALUE,...", help="values: not looked at")
+    parser.add_argument("--instances", metavar="NAME", help="masks hold object numbers of this one class")
+    parser.add_argument("--name", help="default: the folder's name")
+    parser.add_argument("--kind", default="image", help="image, slide, oct, ct, mr or ultrasound")
+    _add_implies(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=_import)
+
+
+def _add_implies(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--implies",
+        type=_implication,
+        action="append",
+        default=[],
+        metavar="CLASS=TAG",
+        help="a drawn class means this tag; '<empty>=TAG' for masks with nothing in them; may be given several times",
+    )
+
+
+def _new(args: argparse.Namespace) -> Result:
+    from napari_medseg.data.dataset import Dataset
+    from napari_medseg.data.dataset_file import mask_classes, tag_classes
+    from napari_medseg.structures import DatasetInfo
+
+    info = DatasetInfo(
+        name=args.name or Path(args.path).absolute().name,
+        kind=args.kind,
+        classes=mask_classes(args.classes),
+        tags=tag_classes(args.tags),
+        grades=tuple(args.grades),
+        implies=dict(args.implies),
+    )
+    return _described(Dataset.create(args.path, info), "Made")
+
+
+def _import(args: argparse.Namespace) -> Result:
+    from napari_medseg.data.importing import import_dataset
+
+    remarks: list[str] = []
+    dataset = import_dataset(
+        args.source,
+        args.out,
+        images=args.images,
+        masks=args.masks,
+        table=args.table,
+        id_column=args.id,
+        tag_column=args.tag_column,
+        grade_column=args.grade_column,
+        group_column=args.group_column,
+        source_column=args.source_column,
+        classes=args.classes,
+        ignore=args.ignore,
+        instances=args.instances,
+        implies=dict(args.implies),
+        format=args.format,
+        name=args.name,
+        kind=args.kind,
+        say=remarks.append,
+    )
+    described = _described(dataset, "Made")
+    text = "\n".join([described.text, *remarks])
+    return Result(document={**described.document, "remarks": remarks}, text=text)
+
+
+def _info(args: argparse.Namespace) -> Result:
+    from napari_medseg.data.dataset import Dataset
+
+    return _described(Dataset.open(args.path), "Data set")
+
+
+def _check(args: argparse.Namespace) -> Result:
+    from napari_medseg.data.checking import check
+    from napari_medseg.data.dataset import Dataset
+    from napari_medseg.data.repairing import repair
+
+    mended = repair(Path(args.path).absolute()) if args.repair else []
+    faults = check(Dataset.open(args.path))
+    errors = sum(fault.severity == "error" for fault in faults)
+    document = {
+        "path": str(args.path),
+        "ok": errors == 0,
+        "mended": mended,
+        "faults": [{"severity": f.severity, "where": f.where, "text": f.text, "mend": f.mend} for f in faults],
+    }
+    lines = [*mended, *(f"{fault.severity}: {fault}" for fault in faults)]
+    lines.append(f"{errors} errors, {len(faults) - errors} warnings." if faults else "No faults.")
+    return Result(document=document, text="\n".join(lines), exit_code=1 if errors else 0)
+
+
+def _split(args: argparse.Namespace) -> Result:
+    from napari_medseg.data.dataset import Dataset
+    from napari_medseg.data.splitting import FRACTIONS
+
+    dataset = Dataset.open(args.path)
+    dataset.split(args.fractions or FRACTIONS, args.seed, redraw=args.redraw)
+    return _described(dataset, "Split")
+
+
+def _described(dataset: Dataset, verb: str) -> Result:
+    """Counts of a data set; reads the table alone."""
+    cases = dataset.cases
+    info = dataset.info
+    document: dict[str, Any] = {
+        "path": str(dataset.path),
+        "name": info.name,
+        "kind": info.kind,
+        "classes": [{"value": c.value, "name": c.name, "color": c.color} for c in info.classes],
+        "tags": [tag.name for tag in info.tags],
+        "grades": list(info.grades),
+        "implies": dict(info.implies),
+        "cases": len(cases),
+        "groups": len({case.group or case.case for case in cases}),
+        "labels": sum(bool(case.label) for case in cases),
+        "status": _counts(case.status for case in cases),
+        "tag_counts": _counts(case.tag for case in cases),
+        "split": _counts(case.split for case in cases),
+    }
+    lines = [f"{verb} {dataset.path}"]
+    lines.append(f"  {document['cases']} cases of {document['groups']} groups, {document['labels']} with labels")
+    for title, key in (("status", "status"), ("tags", "tag_counts"), ("split", "split")):
+        if document[key]:
+            lines.append(f"  {title}: " + ", ".join(f"{name} {n}" for name, n in document[key].items()))
+    if info.classes:
+        lines.append("  classes: " + ", ".join(f"{c.value} {c.name}" for c in info.classes))
+    return Result(document=document, text="\n".join(lines))
+
+
+def _counts(values: Any) -> Mapping[str, int]:
+    counts: dict[str, int] = {}
+    for value in values:
+        if value:
+            counts[value] = counts.get(value, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def _values(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def _classes(text: str) -> dict[int, str]:
+    classes: dict[int, str] = {}
+    for part in text.split(","):
+        value, sep, name = part.partition("=")
+        if not sep or not name.strip():
+            raise argparse.ArgumentTypeError(f"'{part}' has no name: write VALUE=NAME, e.g. 1=gland")
+        classes[int(value)] = name.strip()
+    return classes
+
+
+def _implication(text: str) -> tuple[str, str]:
+    source, sep, tag = text.partition("=")
+    if not sep or not tag:
+        raise argparse.ArgumentTypeError(f"'{text}' has no tag: write CLASS=TAG")
+    return source, tag

@@ -1,0 +1,197 @@
+"""Every fault of a data set in one go, each with its row and its mend."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from napari_medseg.data.cases_table import TABLE_NAME, line_of
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.label_files import LabelFacts, label_facts, shape_text
+from napari_medseg.data.repairing import lost_changes, repair, unnamed_labels
+from napari_medseg.data.rows import case_of_row, looks_mangled, row_problems
+from napari_medseg.data.splitting import SPLIT_ORDER, group_of
+from napari_medseg.data.tags import effective_tag, implied_tags
+from napari_medseg.errors import MedsegError
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, Fault, Progress
+
+_REPAIR = "Run 'napari-medseg dataset check --repair'."
+
+
+def check(dataset: Dataset, *, repair_first: bool = False, progress: Progress | None = None) -> list[Fault]:
+    """All faults of a data set; the table on disk counts, not the one in memory.
+
+    Parameters
+    ----------
+    repair_first
+        Mend what a crash left before looking (`napari_medseg.data.repairing.repair`).
+    progress
+        Called with (done, total, text) for every case.
+
+    Returns
+    -------
+    faults in the order of the table; those of severity ``"error"`` keep cases from being used.
+    """
+    if repair_first:
+        repair(dataset.path)
+    dataset.reload()
+    faults = [*_row_faults(dataset), *_repeated(dataset), *_divided_groups(dataset), *_crash_faults(dataset)]
+    tags: list[str] = []
+    masks = 0
+    lines = _lines(dataset)
+    for number, case in enumerate(dataset.cases):
+        if progress is not None:
+            progress(number, len(dataset.cases), f"Checking {case.case}")
+        where = _where(lines[case.case], case.case)
+        facts, label_faults = _label_faults(dataset, case, where)
+        faults += label_faults
+        faults += _image_faults(dataset, case, where, facts)
+        faults += _tag_faults(dataset, case, where, facts)
+        if case.status in ("done", "reviewed"):
+            masks += facts is not None and facts.is_looked_at
+            tags.append(effective_tag(case, sorted(facts.values) if facts else None, dataset.info))
+    return [*faults, *_overall(dataset, tags, masks)]
+
+
+def _row_faults(dataset: Dataset) -> Iterator[Fault]:
+    table = dataset.table
+    for name, count in Counter(column.strip().lower() for column in table.columns).items():
+        if name and count > 1:
+            text = f"The column '{name}' stands there {count} times; only the first is read."
+            yield Fault(text=text, where=TABLE_NAME, mend="Rename or remove the others.", severity="warning")
+    for row in range(len(table.rows)):
+        case = case_of_row(table, row)
+        where = _where(line_of(row), case.case)
+        for problem in row_problems(table, row, dataset.info):
+            text, _, mend = problem.partition(": ")
+            yield Fault(text=f"{text[0].upper()}{text[1:]}.", where=where, mend=f"{mend[:1].upper()}{mend[1:]}")
+        if looks_mangled(case.case, case.image):
+            text = f"The id '{case.case}' looks as if a spreadsheet had changed it."
+            yield Fault(text=text, where=where, mend="Format the column as text and correct it.", severity="warning")
+
+
+def _repeated(dataset: Dataset) -> Iterator[Fault]:
+    table = dataset.table
+    ids: dict[str, int] = {}
+    folded: dict[str, str] = {}
+    images: dict[tuple[str, str], int] = {}
+    for row in range(len(table.rows)):
+        case = case_of_row(table, row)
+        if not case.case:
+            continue
+        where = _where(line_of(row), case.case)
+        first = ids.setdefault(case.case, row)
+        if first != row:
+            yield Fault(
+                text=f"The id is that of row {line_of(first)} too; only that one is used.",
+                where=where,
+                mend="Give it another one.",
+            )
+            continue
+        twin = folded.setdefault(case.case.lower(), case.case)
+        if twin != case.case:
+            text = f"The id differs from '{twin}' by capitals alone."
+            yield Fault(text=text, where=where, mend="Rename one if they are the same.", severity="warning")
+        image = (os.path.normcase(dataset.image_path(case)).lower(), case.region)
+        first = images.setdefault(image, row)
+        if first != row and case.image:
+            text = f"Image and region are those of row {line_of(first)}."
+            yield Fault(text=text, where=where, mend="Remove one, or give both one group.", severity="warning")
+
+
+def _divided_groups(dataset: Dataset) -> Iterator[Fault]:
+    sides: dict[str, dict[str, str]] = {}
+    for case in dataset.cases:
+        if case.split:
+            sides.setdefault(group_of(case), {}).setdefault(case.split, case.case)
+    for group, by_split in sides.items():
+        if len(by_split) > 1:
+            parts = " and ".join(f"{split} ('{by_split[split]}')" for split in SPLIT_ORDER if split in by_split)
+            text = f"The group '{group.partition(':')[2]}' is in {parts}."
+            yield Fault(text=text, where=TABLE_NAME, mend="Give all its cases one split, or empty their cells.")
+
+
+def _crash_faults(dataset: Dataset) -> Iterator[Fault]:
+    for case_id, changes in lost_changes(dataset.table, dataset.history.read()).items():
+        text = f"The history has {len(changes)} later changes: a crash, or an old copy of the table was saved over it."
+        yield Fault(text=text, where=_where(_lines(dataset)[case_id], case_id), mend=_REPAIR)
+    for name, case_id in unnamed_labels(dataset.path, dataset.table).items():
+        text = f"No row names this label image of case '{case_id}'."
+        yield Fault(text=text, where=f"labels/{name}", mend=_REPAIR, severity="warning")
+
+
+def _label_faults(dataset: Dataset, case: Case, where: str) -> tuple[LabelFacts | None, list[Fault]]:
+    path = dataset.current_label_path(case)
+    if path is None:
+        return None, []
+    try:
+        facts = label_facts(path)
+    except MedsegError as error:
+        return None, [Fault(text=str(error), where=where, mend=_REPAIR)]
+    declared = {BACKGROUND, NOT_LOOKED_AT, *(c.value for c in dataset.info.classes)}
+    undeclared = sorted(facts.values - declared)
+    if not undeclared:
+        return facts, []
+    values = ", ".join(map(str, undeclared[:5]))
+    text = f"Labels {path.name} hold {values}, which is no class of the data set."
+    return facts, [Fault(text=text, where=where, mend="Declare the class in dataset.json, or draw over it.")]
+
+
+def _image_faults(dataset: Dataset, case: Case, where: str, facts: LabelFacts | None) -> Iterator[Fault]:
+    if not case.image:
+        return
+    try:
+        image = dataset.read_image(case)
+    except MedsegError as error:
+        yield Fault(text=str(error), where=where)
+        return
+    if facts is not None and facts.shape != image.spatial_shape:
+        sizes = f"{shape_text(facts.shape)} pixels but the image {shape_text(image.spatial_shape)}"
+        yield Fault(text=f"The labels have {sizes}.", where=where, mend="Replace one of them, or correct 'region'.")
+
+
+def _tag_faults(dataset: Dataset, case: Case, where: str, facts: LabelFacts | None) -> Iterator[Fault]:
+    implied = implied_tags(facts.values, dataset.info) if facts is not None else set()
+    if len(implied) > 1:
+        text = f"The drawn classes imply different tags ({', '.join(sorted(implied))}); none is used."
+        yield Fault(text=text, where=where, mend="Give the tag, or correct the drawing.", severity="warning")
+    elif case.tag and implied and case.tag not in implied:
+        text = f"The tag is '{case.tag}' but the mask implies '{implied.pop()}'; the given one is used."
+        yield Fault(text=text, where=where, mend="Correct the tag or the drawing.", severity="warning")
+    finished = case.status in ("done", "reviewed")
+    if finished and not (case.tag or case.grade or implied or (facts is not None and facts.is_looked_at)):
+        text = f"The case is {case.status} but has no tag, no grade and nothing drawn."
+        yield Fault(text=text, where=where, mend="Label it or set its status to todo.", severity="warning")
+
+
+def _overall(dataset: Dataset, tags: Sequence[str], masks: int) -> Iterator[Fault]:
+    """What keeps most schemes from learning; tags and masks of finished cases."""
+    groups = {group_of(case) for case in dataset.cases if case.status in ("done", "reviewed")}
+    given = {tag for tag in tags if tag}
+    if not tags:
+        yield _warn("No case is done yet.", "Label some cases and mark them done.")
+        return
+    if dataset.info.classes and not masks:
+        yield _warn("No finished case has a mask, so nothing can learn to draw.", "Draw in some cases.")
+    if len(given) == 1 and len(dataset.info.tags) > 1:
+        only = next(iter(given))
+        yield _warn(f"All finished cases have the tag '{only}', so nothing can learn to tell.", "Tag other cases too.")
+    if len(groups) < len(SPLIT_ORDER):
+        text = f"The finished cases come from {len(groups)} group{'s'[: len(groups) != 1]}: too few for a split."
+        yield _warn(text, "Label cases of at least three groups, or empty 'group' where cases are independent.")
+
+
+def _warn(text: str, mend: str) -> Fault:
+    return Fault(text=text, where=TABLE_NAME, mend=mend, severity="warning")
+
+
+def _lines(dataset: Dataset) -> dict[str, int]:
+    lines: dict[str, int] = {}
+    for row, name in enumerate(dataset.table.column("case")):
+        lines.setdefault(name.strip(), line_of(row))
+    return lines
+
+
+def _where(line: int, case_id: str) -> str:
+    return f"{TABLE_NAME} row {line} (case '{case_id}')" if case_id else f"{TABLE_NAME} row {line}"

@@ -1,0 +1,125 @@
+"""Make a data set from folders that other programs or people made.
+
+One file per source layout: a function that turns options into planned cases; everything else (values, sizes, writing)
+is shared. A further layout is one file and one line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.importing.folders import plan_folders
+from napari_medseg.data.importing.per_class import plan_folders_per_class
+from napari_medseg.data.importing.plan import Options, Planner, Say
+from napari_medseg.data.importing.writing import write_dataset
+from napari_medseg.errors import DatasetError, InputNotFoundError
+from napari_medseg.structures import Kind, Progress
+
+#: Source layouts by the name that ``--format`` takes.
+FORMATS: Mapping[str, Planner] = {"folders": plan_folders, "folders-per-class": plan_folders_per_class}
+
+
+def import_dataset(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    images: str | None = None,
+    masks: str | None = None,
+    table: str | None = None,
+    id_column: str | None = None,
+    tag_column: str | None = None,
+    grade_column: str | None = None,
+    group_column: str | None = None,
+    source_column: str | None = None,
+    classes: Mapping[int, str] | None = None,
+    ignore: Sequence[int] = (),
+    instances: str | None = None,
+    implies: Mapping[str, str] | None = None,
+    format: str | None = None,
+    name: str | None = None,
+    kind: Kind = "image",
+    say: Say | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Make a data set from images, masks and a table; nothing is written when anything is wrong.
+
+    Images stay where they are and are named by path. Masks are converted into the folder ``labels``: they belong to
+    the image whose name they share, endings such as ``_mask``, ``_seg`` or ``_label`` aside. A case with a mask, a tag
+    or a grade counts as done, all others as to do.
+
+    Parameters
+    ----------
+    source, out
+        Folder to read; folder to make (new or empty).
+    images, masks
+        Folders inside `source`; found by their usual names when None (``images``, ``masks``, ...).
+    table
+        CSV with a row per image, inside `source` or a path of its own.
+    id_column, tag_column, grade_column, group_column, source_column
+        Its columns; the id matches image names and is the first column when None.
+    classes
+        Which value in the masks is which class. Several values may share a name; listing 0 makes 0 a class too. When
+        None, masks of 0 and one other value give the class ``foreground``.
+    ignore
+        Values that become "not looked at" (255).
+    instances
+        Masks hold object numbers: every value but 0 becomes this one class.
+    implies
+        `DatasetInfo.implies`.
+    format
+        ``folders`` (default) or ``folders-per-class``: a sub-folder per tag.
+    name, kind
+        Of the data set; named after `source` when None.
+    say
+        Called with remarks about what was left out.
+    progress
+        Called with (done, total, text).
+
+    Raises
+    ------
+    InputNotFoundError
+        `source` or something named in it does not exist.
+    DatasetError
+        Anything does not fit; the message names up to three faults and counts the others.
+    WriteError
+        `out` cannot be written.
+    """
+    folder = Path(source).absolute()
+    if not folder.is_dir():
+        raise InputNotFoundError(f"Folder {folder} does not exist: check the path.")
+    planner = FORMATS.get(format or "folders")
+    if planner is None:
+        raise DatasetError(f"Format '{format}' is not known: choose from {', '.join(FORMATS)}.")
+    if classes and instances:
+        raise DatasetError("Masks hold either class values or object numbers: give --classes or --instances, not both.")
+    options = Options(
+        source=folder,
+        images=images,
+        masks=masks,
+        table=table,
+        id_column=id_column,
+        columns={"tag": tag_column, "grade": grade_column, "group": group_column, "source": source_column},
+        say=say or _say_nothing,
+    )
+    return write_dataset(
+        Path(out).absolute(),
+        planner(options),
+        name=name or folder.name,
+        kind=kind,
+        classes=classes,
+        ignore=ignore,
+        instances=instances,
+        implies=implies or {},
+        progress=progress or _no_progress,
+    )
+
+
+def _say_nothing(text: str) -> None:
+    del text
+
+
+def _no_progress(done: int, total: int, text: str) -> None:
+    del done, total, text

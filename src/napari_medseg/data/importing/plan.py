@@ -1,0 +1,152 @@
+"""What a source layout has to tell: which image goes with which mask and which cells of a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from napari_medseg.data.naming import stem_of
+from napari_medseg.data.table import Table, read_table
+from napari_medseg.errors import DatasetError, InputNotFoundError
+
+Say = Callable[[str], None]
+
+_MASK_SUFFIX = re.compile(
+    r"[-_ .](mask|masks|seg|segmentation|label|labels|labelmap|gt|anno|annotation)$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCase:
+    """A case that is to be made: image and mask files and the cells that are known."""
+
+    case: str
+    image: Path
+    mask: Path | None = None
+    cells: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where to look; see `napari_medseg.data.importing.import_dataset`.
+
+    Parameters
+    ----------
+    columns
+        Column of the source's table by the field of `Case` that it fills; None where there is none.
+    """
+
+    source: Path
+    images: str | None
+    masks: str | None
+    table: str | None
+    id_column: str | None
+    columns: Mapping[str, str | None]
+    say: Say
+
+
+Planner = Callable[[Options], list[PlannedCase]]
+
+
+def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedCase]:
+    """Images with the mask of the same name.
+
+    Raises
+    ------
+    DatasetError
+        Two images share a name, two masks fit one image, or a mask fits none.
+    """
+    by_stem: dict[str, Path] = {}
+    problems = []
+    for image in images:
+        first = by_stem.setdefault(stem_of(image), image)
+        if first is not image:
+            problems.append(f"images {first.name} and {image.name} share a name; rename one")
+    mask_of: dict[str, Path] = {}
+    for mask in masks:
+        stem = stem_of(mask)
+        stem = stem if stem in by_stem else _MASK_SUFFIX.sub("", stem)
+        if stem not in by_stem:
+            problems.append(f"mask {mask.name} has no image of its name; add the image or remove the mask")
+            continue
+        first = mask_of.setdefault(stem, mask)
+        if first is not mask:
+            problems.append(f"masks {first.name} and {mask.name} both fit image {by_stem[stem].name}; keep one")
+    refuse(problems)
+    return [PlannedCase(case=stem, image=image, mask=mask_of.get(stem)) for stem, image in by_stem.items()]
+
+
+def is_mask_name(path: Path) -> bool:
+    """Whether a file's name ends like a mask's (``..._mask.png``)."""
+    return _MASK_SUFFIX.search(stem_of(path)) is not None
+
+
+def with_table(cases: Sequence[PlannedCase], options: Options) -> list[PlannedCase]:
+    """Cases with the cells that the options' table has for them.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such table.
+    DatasetError
+        A column is missing, an id stands there twice, or no id matches an image.
+    """
+    if options.table is None:
+        named = next((column for column in options.columns.values() if column), None)
+        if named:
+            raise DatasetError(f"Column '{named}' was named but no table: give it with --table.")
+        return list(cases)
+    table = read_table(_find_table(options))
+    id_column = options.id_column or table.columns[0]
+    wanted = {name: column for name, column in options.columns.items() if column}
+    for column in (id_column, *wanted.values()):
+        if not table.has(column):
+            raise DatasetError(f"Table {options.table} has no column '{column}': it has {', '.join(table.columns)}.")
+    rows = _rows_by_id(table, id_column, {case.case for case in cases})
+    matched = [case for case in cases if case.case in rows]
+    if not matched:
+        raise DatasetError(
+            f"No id in column '{id_column}' of {options.table} matches an image name (ids such as "
+            f"'{next(iter(rows), '')}', images such as '{cases[0].image.name}'): name the right column with --id."
+        )
+    if len(rows) > len(matched):
+        options.say(f"{len(rows) - len(matched)} rows of {options.table} have no image here and were left out.")
+    if len(cases) > len(matched):
+        options.say(f"{len(cases) - len(matched)} images have no row in {options.table}.")
+    return [replace(case, cells={**case.cells, **_cells(table, rows.get(case.case), wanted)}) for case in cases]
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise a `DatasetError` that names up to three problems and counts the others; nothing when there are none."""
+    if problems:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise DatasetError(f"Nothing was imported: {'; '.join(problems[:3])}{more}.")
+
+
+def _find_table(options: Options) -> Path:
+    inside = options.source / str(options.table)
+    path = inside if inside.exists() else Path(str(options.table))
+    if not path.exists():
+        raise InputNotFoundError(f"Table {inside} does not exist: check --table.")
+    return path
+
+
+def _rows_by_id(table: Table, id_column: str, stems: set[str]) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    problems = []
+    for row, text in enumerate(table.column(id_column)):
+        name = text.strip()
+        # Ids may be written as file names, with folder and ending.
+        key = name if name in stems else stem_of(Path(name.replace("\\", "/"))) if name else ""
+        if key and rows.setdefault(key, row) != row:
+            problems.append(f"id '{name}' stands twice in column '{id_column}'; keep one row")
+    refuse(problems)
+    return rows
+
+
+def _cells(table: Table, row: int | None, wanted: Mapping[str, str]) -> dict[str, str]:
+    if row is None:
+        return {}
+    return {name: table.cell(row, column).strip() for name, column in wanted.items()}

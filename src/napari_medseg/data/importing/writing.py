@@ -1,0 +1,176 @@
+"""Check planned cases together and write them as a data set in one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_medseg.data import naming
+from napari_medseg.data.cases_table import write_cases
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.dataset_file import check_info, tag_classes, write_info
+from napari_medseg.data.history import History, author_name, now
+from napari_medseg.data.importing.plan import PlannedCase, refuse
+from napari_medseg.data.importing.values import ValueMap, map_values, values_in
+from napari_medseg.data.label_files import bands, shape_text
+from napari_medseg.data.rows import COLUMNS
+from napari_medseg.data.table import Table
+from napari_medseg.errors import DatasetError, MedsegError, WriteError
+from napari_medseg.io import read, read_labels, write_labels
+from napari_medseg.structures import DatasetInfo, Image, Kind, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a first look at a planned case found."""
+
+    image: Image
+    values: frozenset[int]
+
+
+def write_dataset(
+    out: Path,
+    cases: Sequence[PlannedCase],
+    *,
+    name: str,
+    kind: Kind,
+    classes: Mapping[int, str] | None,
+    ignore: Sequence[int],
+    instances: str | None,
+    implies: Mapping[str, str],
+    progress: Progress,
+) -> Dataset:
+    """Look at every file, then write everything under another name and rename it.
+
+    Raises
+    ------
+    DatasetError
+        A file cannot be read, a mask does not fit its image or holds an undeclared value, or `out` holds something.
+    WriteError
+        `out` cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DatasetError(f"{out} already holds something: choose a new or an empty folder.")
+    seen = _look(cases, kind, progress)
+    values = map_values(classes, ignore, instances, {value for s in seen for value in s.values})
+    _refuse_undeclared(cases, seen, values)
+    info = DatasetInfo(
+        name=name,
+        kind=kind,
+        classes=values.classes,
+        tags=tag_classes(_distinct(cases, "tag")),
+        grades=tuple(_in_order(_distinct(cases, "grade"))),
+        implies=implies,
+    )
+    check_info(info)
+    partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        _write(partial, out, cases, seen, values, info, progress)
+        if out.exists():
+            out.rmdir()
+        os.replace(partial, out)
+    except OSError as error:
+        if isinstance(error, MedsegError):
+            raise
+        raise WriteError(f"{out} could not be written ({error.strerror or error}): check folder and space.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Dataset.open(out)
+
+
+def _look(cases: Sequence[PlannedCase], kind: Kind, progress: Progress) -> list[_Seen]:
+    seen, problems = [], []
+    for number, case in enumerate(cases):
+        progress(number, 2 * len(cases), f"Looking at {case.image.name}")
+        try:
+            image = read(case.image, kind=None if kind == "image" else kind)
+            values = frozenset(_mask_values(case.mask, image)) if case.mask is not None else frozenset()
+            seen.append(_Seen(image, values))
+        except MedsegError as error:
+            problems.append(str(error).rstrip("."))
+    refuse(problems)
+    return seen
+
+
+def _mask_values(mask: Path, image: Image) -> set[int]:
+    labels = read_labels(mask).labels
+    if tuple(labels.shape) != image.spatial_shape:
+        raise DatasetError(
+            f"mask {mask} has {shape_text(tuple(labels.shape))} pixels but its image {shape_text(image.spatial_shape)}"
+        )
+    return {value for band in bands(labels) for value in values_in(band)}
+
+
+def _refuse_undeclared(cases: Sequence[PlannedCase], seen: Sequence[_Seen], values: ValueMap) -> None:
+    files: dict[int, list[str]] = {}
+    for case, found in zip(cases, seen, strict=True):
+        for value in values.undeclared(found.values):
+            files.setdefault(value, []).append(case.mask.name if case.mask is not None else "")
+    refuse(
+        [
+            f"value {value} in mask {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} is no declared "
+            "class; name it with --classes, drop it with --ignore, or say --instances if values are object numbers"
+            for value, names in sorted(files.items())
+        ]
+    )
+
+
+def _write(
+    folder: Path,
+    out: Path,
+    cases: Sequence[PlannedCase],
+    seen: Sequence[_Seen],
+    values: ValueMap,
+    info: DatasetInfo,
+    progress: Progress,
+) -> None:
+    (folder / "labels").mkdir(parents=True)
+    rows = []
+    for number, (case, found) in enumerate(zip(cases, seen, strict=True)):
+        progress(len(cases) + number, 2 * len(cases), f"Writing {case.case}")
+        label = ""
+        if case.mask is not None:
+            mask = read_labels(case.mask).labels
+            path = naming.free_path(folder / "labels", case.case, ".tif")
+            labels = np.concatenate([values.convert(band) for band in bands(mask)])
+            write_labels(path, labels, classes=info.classes, spacing=found.image.spacing, units=found.image.units)
+            label = path.name
+        rows.append(_row(case, out, label))
+    table = Table(columns=COLUMNS, rows=tuple(tuple(row[name] for name in COLUMNS) for row in rows))
+    History(folder / "history", author_name()).append_added(rows)
+    write_cases(folder, table)
+    write_info(folder, info)
+
+
+def _row(case: PlannedCase, out: Path, label: str) -> dict[str, str]:
+    known = bool(label or case.cells.get("tag") or case.cells.get("grade"))
+    return {
+        **dict.fromkeys(COLUMNS, ""),
+        **case.cells,
+        "case": case.case,
+        "image": naming.image_cell(case.image, out),
+        "label": label,
+        "origin": "person" if known else "",
+        "author": "import" if known else "",
+        "status": "done" if known else "todo",
+        "revision": "1",
+        "updated": now(),
+    }
+
+
+def _distinct(cases: Sequence[PlannedCase], field: str) -> list[str]:
+    return sorted({case.cells[field] for case in cases if case.cells.get(field)})
+
+
+def _in_order(grades: Sequence[str]) -> list[str]:
+    """Grades by number where all are numbers, else by name; ``dataset.json`` is the place to put them right."""
+    try:
+        return sorted(grades, key=float)
+    except ValueError:
+        return list(grades)
