@@ -122,10 +122,10 @@ def _crash_faults(dataset: Dataset) -> Iterator[Fault]:
 
 
 def _label_faults(dataset: Dataset, case: Case, where: str) -> tuple[LabelFacts | None, list[Fault]]:
-    path = dataset.current_label_path(case)
-    if path is None:
-        return None, []
     try:
+        path = dataset.current_label_path(case)
+        if path is None:
+            return None, []
         facts = label_facts(path)
     except MedsegError as error:
         return None, [Fault(text=str(error), where=where, mend=_REPAIR)]

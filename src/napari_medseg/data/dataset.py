@@ -6,9 +6,11 @@ that were changed, and is written to the history first. See ``locking.py``, ``ta
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,16 @@ import numpy.typing as npt
 from napari_medseg.data import naming
 from napari_medseg.data.cases_table import read_cases, row_of, write_cases
 from napari_medseg.data.cropping import crop
-from napari_medseg.data.dataset_file import check_info, read_info, write_info
-from napari_medseg.data.history import History, author_name, now
+from napari_medseg.data.dataset_file import check_info, info_document, read_info, write_info
+from napari_medseg.data.history import Change, History, author_name, now
 from napari_medseg.data.label_files import label_facts, open_labels
-from napari_medseg.data.label_store import LabelStore, own_attributes
+from napari_medseg.data.label_folder import LabelFolder
+from napari_medseg.data.label_store import LabelStore
 from napari_medseg.data.locking import FileLock
 from napari_medseg.data.rows import COLUMNS, case_of_row, checked_cells, parse_region
 from napari_medseg.data.splitting import FRACTIONS, split_by_group
 from napari_medseg.data.table import Table
-from napari_medseg.errors import ConflictError, DatasetError, MedsegError, WriteError
+from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError, MedsegError, WriteError
 from napari_medseg.structures import Case, DatasetInfo, Image
 
 #: Cells that a person fills while looking at an image; changing one of them notes who did.
@@ -55,6 +58,9 @@ class Dataset:
         self.author = author
         self.history = History(path / "history", author)
         self._info = info
+        self._labels = LabelFolder(path / "labels")
+        self._parsed: dict[tuple[str, ...], Case] = {}
+        self._table = Table(columns=())
         self._adopt(table)
 
     @classmethod
@@ -111,7 +117,7 @@ class Dataset:
     @property
     def labels_folder(self) -> Path:
         """Where label images lie."""
-        return self.path / "labels"
+        return self._labels.path
 
     def reload(self) -> None:
         """Read description and table again."""
@@ -140,7 +146,8 @@ class Dataset:
             self._adopt(read_cases(self.path))
             self._refuse_losing(info)
             before = read_info(self.path)
-            self.history.append("", "info", before={"info": repr(before)}, after={"info": repr(info)})
+            texts = [json.dumps(info_document(i), ensure_ascii=False) for i in (before, info)]
+            self.history.write(self.history.change("", "info", before={"info": texts[0]}, after={"info": texts[1]}))
             write_info(self.path, info)
             self._info = info
 
@@ -237,7 +244,7 @@ class Dataset:
             if not cells:
                 self._adopt(table)
             elif current.revision != revision:
-                self.history.append(case_id, "conflict", before=before, after=cells)
+                self.history.write(self.history.change(case_id, "conflict", before=before, after=cells))
                 self._adopt(table)
                 raise ConflictError(_conflict_text(current))
             else:
@@ -262,7 +269,7 @@ class Dataset:
                 self._adopt(table)
                 raise ConflictError(_conflict_text(case))
             before = {name: table.cell(row, name) for name in table.columns}
-            labels = [path for path in {self.label_path(case), self._working_path(case)} if path and path.exists()]
+            labels = self._labels.of(case)
             self._write(lock, table.without_row(row), case_id, "remove", before, {}, revision=revision)
             trash = self.path / "history" / "trash"
             trash.mkdir(parents=True, exist_ok=True)
@@ -292,17 +299,16 @@ class Dataset:
             table = read_cases(self.path)
             self._adopt(table)
             drawn = split_by_group(self.cases, fractions, seed, redraw=redraw)
-            for case in self.cases:
-                if case.split == drawn[case.case]:
-                    continue
-                row = row_of(table, case.case)
-                change = {"split": drawn[case.case]}
-                self.history.append(
-                    case.case, "update", before={"split": case.split}, after=change, revision=case.revision + 1
-                )
-                cells = {**change, "revision": str(case.revision + 1), "updated": now()}
-                table = table.with_cells(row, cells)
-            self._write_table(lock, table)
+            rows = {name.strip(): row for row, name in reversed(list(enumerate(table.column("case"))))}
+            changes = []
+            for case in (c for c in self.cases if c.split != drawn[c.case]):
+                before, after = {"split": case.split}, {"split": str(drawn[case.case])}
+                revision = case.revision + 1
+                changes.append(self.history.change(case.case, "update", before=before, after=after, revision=revision))
+                cells = {**after, "revision": str(revision), "updated": now()}
+                table = table.with_cells(rows[case.case], cells)
+            if changes:
+                self._write_changes(lock, table, changes)
         return {case_id: str(split) for case_id, split in drawn.items()}
 
     def image_path(self, case: Case) -> Path:
@@ -321,7 +327,7 @@ class Dataset:
 
         path = self.image_path(case)
         if not path.exists():
-            raise DatasetError(f"Case '{case.case}': image {path} does not exist; correct the column 'image'.")
+            raise InputNotFoundError(f"Case '{case.case}': image {path} does not exist: correct the column 'image'.")
         image = read(path, kind=None if self.info.kind == "image" else self.info.kind)
         try:
             region = parse_region(case.region)
@@ -329,18 +335,9 @@ class Dataset:
         except DatasetError as error:
             raise DatasetError(f"Case '{case.case}': {error}") from None
 
-    def label_path(self, case: Case) -> Path | None:
-        """The label image that the row names, or None; it may be missing."""
-        return self.labels_folder / case.label.replace("\\", "/") if case.label else None
-
     def current_label_path(self, case: Case) -> Path | None:
-        """The label image to read: the working form of this case where there is one, else what the row names."""
-        working = self._working_path(case)
-        if working is not None and (working / "zarr.json").exists():
-            noted = own_attributes(working)
-            if noted.get("case") == case.case and noted.get("from", "") in ("", case.label):
-                return working
-        return self.label_path(case)
+        """The label image to read for a case, or None; see `LabelFolder.current`."""
+        return self._labels.current(case)
 
     def read_labels(self, case: Case) -> npt.NDArray[np.uint8] | None:
         """Labels of a case, uint8 ``([z,] y, x)`` with 255 where nobody looked; None when there are none.
@@ -375,9 +372,7 @@ class Dataset:
         DatasetError
             The labels have another shape than the image.
         """
-        working = self._working_path(case) or self._new_label_path(case)
-        named = self.label_path(case)
-        imported = named if named is not None and named != working and named.exists() else None
+        working, imported = self._labels.to_draw(case)
         region = parse_region(case.region)
         return LabelStore(
             working,
@@ -391,26 +386,15 @@ class Dataset:
             conflicts=self.path / "history" / "labels",
         )
 
-    def _working_path(self, case: Case) -> Path | None:
-        """Where the working form of a case's labels is or would be; None while its name is another case's."""
-        named = self.label_path(case)
-        if named is not None and named.suffix == ".zarr":
-            return named
-        path = self.labels_folder / f"{naming.file_name(case.case)}.zarr"
-        if (path / "zarr.json").exists() and own_attributes(path).get("case") != case.case:
-            return None
-        return path
-
-    def _new_label_path(self, case: Case) -> Path:
-        return naming.free_path(self.labels_folder, case.case, ".zarr")
-
     def _lock(self) -> FileLock:
         return FileLock(self.path / "cases.lock")
 
     def _adopt(self, table: Table) -> None:
+        # Rows that stayed the same are not parsed again: saving one of ten thousand cases must stay quick.
+        known = self._parsed if table.columns == self._table.columns else {}
+        self._parsed = {cells: known.get(cells) or case_of_row(table, row) for row, cells in enumerate(table.rows)}
         cases: dict[str, Case] = {}
-        for row in range(len(table.rows)):
-            case = case_of_row(table, row)
+        for case in (self._parsed[cells] for cells in table.rows):
             if case.case:
                 cases.setdefault(case.case, case)
         self._table, self._by_id, self._cases = table, cases, tuple(cases.values())
@@ -428,20 +412,23 @@ class Dataset:
         origin: str = "person",
     ) -> None:
         """History first, then the table; a change that fails is withdrawn."""
-        self.history.append(case_id, what, before=before, after=after, origin=origin, revision=revision)
+        change = self.history.change(case_id, what, before=before, after=after, origin=origin, revision=revision)
+        self._write_changes(lock, table, [change])
+
+    def _write_changes(self, lock: FileLock, table: Table, changes: Sequence[Change]) -> None:
+        self.history.write(*changes)
         try:
-            self._write_table(lock, table)
+            lock.beat()
+            write_cases(self.path, table)
         except MedsegError as error:
             try:
-                self.history.append(case_id, "withdrawn", after=after, revision=revision)
+                self.history.write(
+                    *(replace(change, time=now(microseconds=True), what="withdrawn") for change in changes)
+                )
             except WriteError as second:
                 # Without this line a check may offer the change again, which loses nothing.
                 error.add_note(str(second))
             raise
-
-    def _write_table(self, lock: FileLock, table: Table) -> None:
-        lock.beat()
-        write_cases(self.path, table)
         self._adopt(table)
 
     def _refuse_losing(self, info: DatasetInfo) -> None:

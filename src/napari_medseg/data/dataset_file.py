@@ -45,7 +45,12 @@ def write_info(folder: Path, info: DatasetInfo) -> None:
         The description contradicts itself, or the file cannot be written.
     """
     check_info(info)
-    document = {
+    write_text(folder / FILE_NAME, json.dumps(info_document(info), indent=2, ensure_ascii=False) + "\n")
+
+
+def info_document(info: DatasetInfo) -> dict[str, Any]:
+    """The content of ``dataset.json``."""
+    return {
         "format": FORMAT_VERSION,
         "name": info.name,
         "kind": info.kind,
@@ -54,7 +59,6 @@ def write_info(folder: Path, info: DatasetInfo) -> None:
         "grades": list(info.grades),
         "implies": dict(info.implies),
     }
-    write_text(folder / FILE_NAME, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_info(folder: Path) -> DatasetInfo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -88,18 +87,11 @@ def mark_empty(dataset: Dataset, case_id: str, store: LabelStore, *, revision: i
     ConflictError, DatasetError, WriteError, LockedError
         As `LabelStore.write_box` and `Dataset.update_case`.
     """
-    for box in plane_boxes(store.shape):
+    for box in store.bands():
         store.write_box(box, np.full([stop - start for start, stop in box], BACKGROUND, np.uint8))
     store.flush()
     changes = {"label": store.name, "origin": "person", "status": "done", **fields}
     return dataset.update_case(case_id, revision=revision, **changes)
-
-
-def plane_boxes(shape: Sequence[int], rows: int = 4096) -> list[Box]:
-    """Boxes that cover an image in bands of rows, so that a large one need not be in memory at once."""
-    *outer, height, width = shape
-    lead = tuple((0, n) for n in outer)
-    return [(*lead, (start, min(start + rows, height)), (0, width)) for start in range(0, height, rows)]
 
 
 def _origin(dataset: Dataset, case_id: str) -> str:

@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +74,7 @@ class History:
         """The file of the process that asks."""
         return self.folder / f"{writer_name(os.getpid())}.jsonl"
 
-    def append(
+    def change(
         self,
         case: str,
         what: str,
@@ -84,14 +84,8 @@ class History:
         origin: str = "person",
         revision: int = 0,
     ) -> Change:
-        """Write one line and flush it to the disk.
-
-        Raises
-        ------
-        WriteError
-            The disk is full or the folder is read-only.
-        """
-        change = Change(
+        """A change of now by this author, not yet written."""
+        return Change(
             time=now(microseconds=True),
             author=self.author,
             case=case,
@@ -101,16 +95,28 @@ class History:
             origin=origin,
             revision=revision,
         )
-        self._write([change], f"The change to case '{case}'")
-        return change
 
-    def append_added(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Write an ``add`` line for every new row, all at once; raises `WriteError`."""
-        time = now(microseconds=True)
-        changes = [
-            Change(time=time, author=self.author, case=row["case"], what="add", after=row, revision=1) for row in rows
-        ]
-        self._write(changes, f"{len(rows)} new cases")
+    def write(self, *changes: Change) -> None:
+        """Append lines and flush them to the disk together.
+
+        Raises
+        ------
+        WriteError
+            The disk is full or the folder is read-only; no line was written.
+        """
+        lines = []
+        for change in changes:
+            line = asdict(change)
+            line["from"], line["to"] = line.pop("before"), line.pop("after")
+            lines.append(json.dumps(line, ensure_ascii=True) + "\n")
+        try:
+            _append(self.path, "".join(lines).encode())
+        except OSError as error:
+            what = f"case '{changes[0].case}'" if len(changes) == 1 else f"{len(changes)} cases"
+            raise WriteError(
+                f"The change of {what} could not be saved in {self.folder} ({error.strerror or error}): free space or "
+                "make the folder writable, then try again; nothing was changed."
+            ) from error
 
     def read(self) -> list[Change]:
         """All lines of all writers, oldest first; a line that a crash tore is left out."""
@@ -121,20 +127,6 @@ class History:
                 if change is not None:
                     changes.append(change)
         return sorted(changes, key=lambda change: change.time)
-
-    def _write(self, changes: Sequence[Change], what: str) -> None:
-        lines = []
-        for change in changes:
-            line = asdict(change)
-            line["from"], line["to"] = line.pop("before"), line.pop("after")
-            lines.append(json.dumps(line, ensure_ascii=True) + "\n")
-        try:
-            _append(self.path, "".join(lines).encode())
-        except OSError as error:
-            raise WriteError(
-                f"{what} could not be saved in {self.folder} ({error.strerror or error}): free space or make the "
-                "folder writable, then try again; nothing was changed."
-            ) from error
 
 
 @functools.cache

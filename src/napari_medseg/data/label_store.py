@@ -8,6 +8,7 @@ Format: OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5/, section "Labels meta
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import shutil
@@ -192,16 +193,21 @@ class LabelStore:
         whole = box or tuple((0, n) for n in self.shape)
         chosen = None if mask is None else np.asarray(mask, bool)
         written = 0
-        # Chunk by chunk: a volume's labels need not fit in memory.
-        for _, _, overlap in self._chunks_of(whole):
-            labels = self.read_box(overlap)
+        for band in self.bands(whole):
+            labels = self.read_box(band)
             change = labels == NOT_LOOKED_AT
             if chosen is not None:
-                change &= chosen[_slices(_relative(overlap, whole))]
+                change &= chosen[_slices(_relative(band, whole))]
             if change.any():
                 labels[change] = BACKGROUND
-                written += self.write_box(overlap, labels)
+                written += self.write_box(band, labels)
         return written
+
+    def bands(self, box: Box | None = None) -> Iterator[Box]:
+        """A box, or the whole image, in pieces along the first axis that end where chunks end."""
+        (first, last), *others = box or tuple((0, n) for n in self.shape)
+        for start in range(first // self.chunks[0] * self.chunks[0], last, self.chunks[0]):
+            yield ((max(first, start), min(last, start + self.chunks[0])), *others)
 
     def add_complete_region(self, box: Box) -> None:
         """Remember that a box was marked complete; raises `WriteError`."""
@@ -257,6 +263,9 @@ class LabelStore:
             for band in bands(open_labels(self.imported)):
                 array[start : start + len(band)] = band
                 start += len(band)
+        for path in partial.rglob("*"):
+            if path.is_file():
+                _sync(path)
         os.replace(partial, self.path)
 
     def _attributes(self) -> dict[str, Any]:
@@ -356,9 +365,11 @@ def partial_path(path: Path) -> Path:
 
 def own_attributes(path: Path) -> dict[str, Any]:
     """What this package noted in a label store: ``case``, ``from``, ``complete_regions``; empty for foreign ones."""
-    import zarr
-
-    noted = zarr.open_group(path, mode="r").attrs.asdict().get(_OWN)
+    try:
+        noted = json.loads((path / "zarr.json").read_bytes())["attributes"][_OWN]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Not a store of this package; whoever reads its pixels says what is wrong with it.
+        return {}
     return dict(noted) if isinstance(noted, dict) else {}
 
 

@@ -7,6 +7,7 @@ while *of the waiter's own monotonic clock*, so that clocks that differ or go ba
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -42,22 +43,21 @@ class FileLock:
         self.timeout = timeout
         self.stale = stale
         self._token = ""
-        self._beats = 0
 
     def __enter__(self) -> Self:
         deadline = time.monotonic() + self.timeout
-        seen: bytes | None = None
+        seen: tuple[bytes, int] | None = None
         seen_since = time.monotonic()
         while not self._create():
-            content = _read(self.path)
-            if content != seen:
-                seen, seen_since = content, time.monotonic()
-            if content is not None and self._is_dead(content, time.monotonic() - seen_since):
-                self._take_away(content)
+            found = _look(self.path)
+            if found != seen:
+                seen, seen_since = found, time.monotonic()
+            if found is not None and self._is_dead(found[0], time.monotonic() - seen_since):
+                self._take_away(found[0])
                 continue
             if time.monotonic() > deadline:
                 raise LockedError(
-                    f"{self.path.parent} is being written by {_describe(content)}: try again in a moment, "
+                    f"{self.path.parent} is being written by {_describe(found)}: try again in a moment, "
                     f"or delete {self.path.name} there if that program is gone."
                 )
             time.sleep(_POLL_SECONDS)
@@ -72,7 +72,8 @@ class FileLock:
 
     def is_held(self) -> bool:
         """Whether the file still names this holder (a stalled one may have been taken for dead)."""
-        return bool(self._token) and _parse(_read(self.path)).get("token") == self._token
+        found = _look(self.path)
+        return found is not None and _parse(found[0]).get("token") == self._token
 
     def beat(self) -> None:
         """Tell waiters that the holder lives; call it right before the write that the lock protects.
@@ -84,9 +85,8 @@ class FileLock:
         """
         if not self.is_held():
             raise LockedError(f"Writing in {self.path.parent} stalled and another program went on: try again.")
-        self._beats += 1
         try:
-            self.path.write_bytes(self._content())
+            os.utime(self.path)
         except OSError as error:
             raise WriteError(_not_writable(self.path, error)) from error
 
@@ -118,7 +118,6 @@ class FileLock:
             "pid": os.getpid(),
             "started": process_start(os.getpid()),
             "token": self._token,
-            "beat": self._beats,
             "time": time.time(),
         }
         return json.dumps(holder).encode()
@@ -138,13 +137,12 @@ class FileLock:
             return
         except OSError as error:
             raise WriteError(_not_writable(self.path, error)) from error
-        if _read(aside) != judged:
+        found = _look(aside)
+        if found is None or found[0] != judged:
             # Another waiter was quicker and its living lock was caught: give it back unless a third one has locked.
             # Should that fail too, the robbed holder notices in `beat`.
-            try:
+            with contextlib.suppress(OSError):
                 os.link(aside, self.path)
-            except OSError:
-                pass
         aside.unlink(missing_ok=True)
 
 
@@ -166,25 +164,26 @@ def process_start(pid: int) -> str | None:
         return None
 
 
-def _read(path: Path) -> bytes | None:
+def _look(path: Path) -> tuple[bytes, int] | None:
+    """Content of a lock file and when its holder last gave a sign of life (by the file system's clock)."""
     try:
-        return path.read_bytes()
+        return path.read_bytes(), path.stat().st_mtime_ns
     except OSError:
         # Gone, or on Windows just being deleted: either way there is nothing to judge yet.
         return None
 
 
-def _parse(content: bytes | None) -> dict[str, Any]:
+def _parse(content: bytes) -> dict[str, Any]:
     try:
-        holder = json.loads(content or b"{}")
+        holder = json.loads(content)
     except ValueError:
         # Seen between creation and writing.
         return {}
     return holder if isinstance(holder, dict) else {}
 
 
-def _describe(content: bytes | None) -> str:
-    holder = _parse(content)
+def _describe(found: tuple[bytes, int] | None) -> str:
+    holder = _parse(found[0]) if found is not None else {}
     return f"process {holder['pid']} on {holder.get('host')}" if "pid" in holder else "another program"
 
 

@@ -53,16 +53,20 @@ def repair(folder: Path) -> list[str]:
 
 def lost_changes(table: Table, changes: Sequence[Change]) -> dict[str, list[Change]]:
     """Changes by case that the history has and the row has not, oldest first."""
-    withdrawn = {(c.case, c.revision, tuple(c.after.items())) for c in changes if c.what == "withdrawn"}
+    withdrawn = {_identity(c) for c in changes if c.what == "withdrawn"}
     revisions = {case.case: case.revision for case in (case_of_row(table, row) for row in range(len(table.rows)))}
     lost: dict[str, list[Change]] = {}
     for change in changes:
         known = revisions.get(change.case)
         if change.what != "update" or known is None or change.revision <= known:
             continue
-        if (change.case, change.revision, tuple(change.after.items())) not in withdrawn:
+        if _identity(change) not in withdrawn:
             lost.setdefault(change.case, []).append(change)
     return lost
+
+
+def _identity(change: Change) -> tuple[str, int, frozenset[tuple[str, str]]]:
+    return change.case, change.revision, frozenset(change.after.items())
 
 
 def unnamed_labels(folder: Path, table: Table) -> dict[str, str]:
@@ -170,7 +174,8 @@ def _find_labels(folder: Path, table: Table, changes: Sequence[Change]) -> tuple
     for row in range(len(table.rows)):
         case = case_of_row(table, row)
         path = folder / "labels" / case.label
-        if not case.label or path.exists():
+        # A name that leaves the folder is a fault of the row, not of a crash.
+        if not case.label or ".." in path.parts or path.exists():
             continue
         trashed = sorted((folder / "history" / "trash").glob(f"*-{path.name}"))
         imported = [p for p in sorted(path.parent.glob(f"{path.stem}.*")) if not p.name.endswith((".partial", ".lock"))]

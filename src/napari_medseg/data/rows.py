@@ -121,7 +121,7 @@ def check_origin(text: str) -> None:
 def check_label_name(text: str) -> None:
     """Refuse a label path that leaves the folder ``labels``; raises `DatasetError`."""
     path = PurePosixPath(text.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise DatasetError(f"label '{text}' lies outside the folder 'labels': move the file there and name it alone.")
 
 

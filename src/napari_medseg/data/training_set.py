@@ -15,7 +15,7 @@ from napari_medseg.data.label_files import LabelFacts, file_hash, label_facts
 from napari_medseg.data.rows import row_problems
 from napari_medseg.data.splitting import draw_split, given_splits
 from napari_medseg.data.tags import effective_tag
-from napari_medseg.errors import DatasetError
+from napari_medseg.errors import DatasetError, InputNotFoundError
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, Split, TrainingCase, TrainingSet
 
 
@@ -83,7 +83,7 @@ def _training_case(dataset: Dataset, case: Case, facts: LabelFacts | None, split
 def _image_hash(dataset: Dataset, case: Case) -> str:
     image = dataset.image_path(case)
     if not image.exists():
-        raise DatasetError(f"Case '{case.case}': image {image} does not exist: correct the column 'image'.")
+        raise InputNotFoundError(f"Case '{case.case}': image {image} does not exist: correct the column 'image'.")
     return _hash_of(file_hash(image), case.region)
 
 

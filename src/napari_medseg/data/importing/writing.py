@@ -143,7 +143,8 @@ def _write(
             label = path.name
         rows.append(_row(case, out, label))
     table = Table(columns=COLUMNS, rows=tuple(tuple(row[name] for name in COLUMNS) for row in rows))
-    History(folder / "history", author_name()).append_added(rows)
+    history = History(folder / "history", author_name())
+    history.write(*(history.change(row["case"], "add", after=row, revision=1) for row in rows))
     write_cases(folder, table)
     write_info(folder, info)
 
