@@ -30,8 +30,11 @@ from napari_medseg.models.unet import (  # noqa: E402 - after the guard
 )
 
 _DEFAULT_BASE_WIDTH = 64
-#: Decoders that work on every encoder here; DPT needs the tokens of a vision transformer.
-DECODERS: Mapping[str, Any] = {name: model for name, model in smp.MODEL_ARCHITECTURES_MAPPING.items() if name != "dpt"}
+#: Decoders that work on every encoder and any image here. DPT needs the tokens of a vision transformer; PAN shrinks the
+#: deepest map eight times more, which images under 128 pixels do not allow.
+DECODERS: Mapping[str, Any] = {
+    name: model for name, model in smp.MODEL_ARCHITECTURES_MAPPING.items() if name not in ("dpt", "pan")
+}
 #: Decoders whose channels per level can be set.
 _WITH_WIDTHS = ("unet", "unetplusplus", "manet")
 _DEPTH = 5

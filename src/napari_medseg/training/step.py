@@ -175,8 +175,8 @@ class Stepper:
             )
         self.part_size = math.ceil(self.part_size / 2)
         text = (
-            f"Memory of {self.compute.device} ran out: batches of {self.stage.training.batch_size} are computed in parts "
-            f"of {self.part_size} from here on. Batch normalisation sees the parts, all else stays the same."
+            f"Memory of {self.compute.device} ran out: batches of {self.stage.training.batch_size} are computed in "
+            f"parts of {self.part_size} from here on. Batch normalisation sees the parts, all else stays the same."
         )
         self.report("warning", text=text)
 

@@ -1,0 +1,135 @@
+"""Losses against scikit-learn and brute force, and their behaviour where little or nothing is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss
+
+from napari_medseg.losses import mask_cross_entropy, mask_loss, soft_dice_loss, tag_cross_entropy, tag_loss
+from napari_medseg.structures import NO_TAG, NOT_LOOKED_AT
+from napari_medseg.training.stage import Batch
+
+CLASSES = 3
+
+
+def random_case(seed: int, batch: int = 4, side: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(batch, CLASSES, side, side, generator=generator)
+    labels = torch.randint(0, CLASSES + 1, (batch, side, side), generator=generator)
+    labels[labels == CLASSES] = NOT_LOOKED_AT
+    return logits, labels
+
+
+def brute_dice(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """The definition, pixel by pixel in float64."""
+    probabilities = logits.double().softmax(1).numpy()
+    total = 0.0
+    for p, truth in zip(probabilities, labels.numpy(), strict=True):
+        known = truth != NOT_LOOKED_AT
+        terms = []
+        for index in range(1, CLASSES):
+            true = (truth == index)[known]
+            if true.any():
+                said = p[index][known]
+                terms.append(1 - 2 * (said * true).sum() / (said.sum() + true.sum()))
+        total += float(np.mean(terms)) if terms else 0.0
+    return total / len(labels)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cross_entropy_is_the_mean_log_loss_of_looked_at_pixels(seed: int) -> None:
+    logits, labels = random_case(seed)
+    expected = []
+    for sample, truth in zip(logits.double().softmax(1), labels, strict=True):
+        known = truth != NOT_LOOKED_AT
+        expected.append(log_loss(truth[known], sample[:, known].T, labels=range(CLASSES)))
+    assert mask_cross_entropy(logits, labels).item() == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_soft_dice_follows_its_definition(seed: int) -> None:
+    logits, labels = random_case(seed)
+    labels[0] = 0  # a sample without any class
+    labels[1][labels[1] == 1] = 2  # a sample without one class
+    assert soft_dice_loss(logits, labels).item() == pytest.approx(brute_dice(logits, labels), rel=1e-5)
+
+
+def test_pixels_nobody_looked_at_change_nothing() -> None:
+    logits, labels = random_case(0)
+    changed = logits.clone()
+    changed.movedim(1, -1)[labels == NOT_LOOKED_AT] = 50.0 * torch.randn(CLASSES)
+    for loss in (mask_cross_entropy, soft_dice_loss):
+        assert torch.equal(loss(changed, labels), loss(logits, labels))
+
+
+def test_weights_multiply_the_terms_of_their_class() -> None:
+    logits, labels = random_case(1)
+    weights = [0.5, 2.0, 3.0]
+    per_class = []
+    for index in range(CLASSES):
+        only = [float(i == index) for i in range(CLASSES)]
+        per_class.append(mask_cross_entropy(logits, labels, only).item())
+    expected = sum(weight * value for weight, value in zip(weights, per_class, strict=True))
+    assert mask_cross_entropy(logits, labels, weights).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_tag_cross_entropy_counts_untagged_samples_as_zero() -> None:
+    logits = torch.randn(5, 2)
+    tags = torch.tensor([0, 1, NO_TAG, 1, NO_TAG])
+    tagged = tags != NO_TAG
+    expected = log_loss(tags[tagged], logits.double().softmax(1)[tagged], labels=[0, 1]) * 3 / 5
+    assert tag_cross_entropy(logits, tags).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_balanced_tag_weights_let_both_classes_pull_equally() -> None:
+    logits = torch.zeros(4, 2, requires_grad=True)
+    tags = torch.tensor([0, 0, 0, 1])
+    tag_cross_entropy(logits, tags, [4 / 6, 4 / 2]).backward()
+    assert logits.grad is not None
+    assert logits.grad.sum(0).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("what", ["mask", "tag"])
+def test_batch_without_any_label_gives_zero_and_a_gradient_of_zero(what: str) -> None:
+    weights = torch.ones((), requires_grad=True)
+    batch = Batch(
+        images=torch.zeros(2, 1, 4, 4), labels=torch.full((2, 4, 4), NOT_LOOKED_AT), tags=torch.full((2,), NO_TAG)
+    )
+    logits = torch.randn(2, 3, 4, 4) if what == "mask" else torch.randn(2, 3)
+    loss = (mask_loss([1, 2, 3]) if what == "mask" else tag_loss([1, 2, 3]))(logits * weights, batch)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert weights.grad is not None
+    assert weights.grad.item() == 0.0
+
+
+def test_a_perfect_answer_costs_nothing_and_an_opposite_one_stays_finite() -> None:
+    labels = torch.zeros(1, 4, 4, dtype=torch.long)
+    labels[0, :2] = 1
+    right = 100.0 * torch.nn.functional.one_hot(labels, 2).movedim(-1, 1).float()
+    assert mask_cross_entropy(right, labels).item() + soft_dice_loss(right, labels).item() == pytest.approx(0, abs=1e-6)
+    wrong = (-right).requires_grad_()
+    loss = mask_cross_entropy(wrong, labels) + soft_dice_loss(wrong, labels)
+    loss.backward()
+    assert wrong.grad is not None
+    assert torch.isfinite(loss)
+    assert torch.isfinite(wrong.grad).all()
+
+
+def test_volumes_are_judged_like_images() -> None:
+    logits, labels = random_case(2)
+    for loss in (mask_cross_entropy, soft_dice_loss):
+        assert torch.allclose(loss(logits.unsqueeze(2), labels.unsqueeze(1)), loss(logits, labels))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), cut=st.integers(1, 3))
+def test_the_loss_of_a_batch_is_the_mean_of_its_parts(seed: int, cut: int) -> None:
+    logits, labels = random_case(seed)
+    for loss in (mask_cross_entropy, soft_dice_loss):
+        parts = [loss(logits[part], labels[part]) * len(labels[part]) for part in (slice(cut), slice(cut, None))]
+        assert torch.allclose(sum(parts) / len(labels), loss(logits, labels), atol=1e-6)
