@@ -145,6 +145,12 @@ class Canvas:
             self._probabilities.finish()
 
     def _flush(self, until: int) -> None:
+        """Emit what is final once no window reaches above row `until`; skipped windows may leave a gap above it."""
+        while (end := self._top + self._sums.shape[1]) < until:
+            self._advance(end)
+        self._advance(until)
+
+    def _advance(self, until: int) -> None:
         """Emit every image row that needs no working row from `until` on, and roll the buffer up."""
         rows = self._maps[0]
         ready = int(np.searchsorted(rows.upper, until))

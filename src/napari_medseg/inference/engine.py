@@ -209,32 +209,36 @@ class _Run:
         return values
 
     def _work(self, windows: Sequence[Window], values: torch.Tensor) -> None:
-        """Forward one batch and blend it in; in halves when memory runs out."""
+        """Forward one batch and blend it in; in smaller parts from then on when memory runs out."""
+        start = 0
+        while start < len(windows):
+            part = slice(start, start + self._batch)
+            outputs = self._forward(values[part])
+            if outputs is not None:
+                self._take(windows[part], *outputs)
+                start = part.stop
+                continue
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            tried = len(values[part])
+            self._batch = tried // 2
+            self.notes.append(f"Memory ran out with {tried} windows at a time; went on with {self._batch}.")
+
+    def _forward(self, values: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None] | None:
+        """The network's logits; None when memory ran out but may suffice for less."""
         try:
-            mask_logits, tag_logits = self._forward(values)
+            with self._compute.autocast():
+                return self._predictor.forward(self._compute.to(values))
         except RuntimeError as error:
             if not self._compute.is_out_of_memory(error):
                 raise
-            if len(windows) == 1:
+            if len(values) == 1:
+                sizes = " x ".join(map(str, self._sizes))
                 raise ModelError(
-                    f"There is not enough memory on {self._device} for one window of {self._sizes} pixels: close other "
+                    f"There is not enough memory on {self._device} for one window of {sizes} pixels: close other "
                     "programs, or predict on the CPU."
                 ) from error
-            middle = len(windows) // 2
-        else:
-            self._take(windows, mask_logits, tag_logits)
-            return
-        # Outside the handler, which holds the failed pass's tensors through the traceback.
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        self._batch = middle
-        self.notes.append(f"Memory ran out with {len(windows)} windows at a time; went on with {middle}.")
-        self._work(windows[:middle], values[:middle])
-        self._work(windows[middle:], values[middle:])
-
-    def _forward(self, values: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        with self._compute.autocast():
-            return self._predictor.forward(self._compute.to(values))
+        return None
 
     def _take(
         self, windows: Sequence[Window], mask_logits: torch.Tensor | None, tag_logits: torch.Tensor | None

@@ -249,8 +249,8 @@ def _check_tensors(path: Path, header: Mapping[str, Any], room: int, size: int) 
         if name == "__metadata__":
             continue
         try:
-            dtype, end = entry["dtype"], max(end, int(entry["data_offsets"][1]))
-        except (TypeError, KeyError, IndexError, ValueError):
+            dtype, end = str(entry["dtype"]), max(end, int(entry["data_offsets"][1]))
+        except (TypeError, KeyError, IndexError, ValueError, OverflowError):
             raise ModelError(f"Model file {path} has a damaged header: copy or train it again.") from None
         if dtype not in DTYPES:
             raise ModelError(f"Model file {path}: weight '{name}' has type {dtype}, which this program does not read.")
@@ -259,7 +259,8 @@ def _check_tensors(path: Path, header: Mapping[str, Any], room: int, size: int) 
 
 
 def _parse_card(path: Path, header: Mapping[str, Any]) -> ModelCard:
-    text = (header.get("__metadata__") or {}).get(METADATA_KEY)
+    entries = header.get("__metadata__")
+    text = entries.get(METADATA_KEY) if isinstance(entries, dict) else None
     if text is None:
         raise ModelError(
             f"File {path} holds weights of another program: choose a .safetensors file written by "
