@@ -128,6 +128,7 @@ def train_cases(
     for fault in faults:
         report("warning", text=str(fault))
 
+    from napari_medseg.io.model_file import read_model
     from napari_medseg.models.compute import choose_compute
     from napari_medseg.training.distributed import processes
     from napari_medseg.training.run import open_run, run_stages
@@ -135,7 +136,11 @@ def train_cases(
     with processes(device) as group, open_run(run, resume=resume, leader=group.leader) as recorded:
         device = group.device or device or recorded.get("device")
         compute = choose_compute(
-            device, precision or recorded.get("precision"), threads or recorded.get("threads"), training=True
+            device,
+            precision or recorded.get("precision"),
+            threads or recorded.get("threads"),
+            channels_last=recorded.get("channels_last"),
+            training=True,
         )
         say = report if group.leader else ignore
         if group.leader:
@@ -150,8 +155,11 @@ def train_cases(
                 processes=group.size,
                 stages=[{"name": name, "title": title} for name, title in scheme.stage_titles.items()],
             )
-        generator = scheme.stages(config, cases, seed, compute)
-        trained, results = run_stages(generator, run=run, seed=seed, compute=compute, report=say, group=group)
+        start = read_model(Path(init))[1] if init is not None else None
+        generator = scheme.stages(config, cases, seed, compute, start)
+        trained, results = run_stages(
+            generator, run=run, seed=seed, compute=compute, report=say, group=group, of=len(scheme.stage_titles)
+        )
         if not group.leader:
             return {}
         summary = _summary(scheme, seed, cases, results, trained, run)
@@ -167,6 +175,7 @@ def _record_settings(run: Path, scheme: Scheme, config: SchemeConfig, seed: int,
         "seed": seed,
         "device": compute.device,
         "precision": compute.precision,
+        "channels_last": compute.channels_last,
         "threads": compute.threads,
         "config": config.model_dump(mode="json"),
     }

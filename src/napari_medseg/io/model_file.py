@@ -133,6 +133,13 @@ def identity(card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]]) -> str:
     """
     core = card.model_dump(mode="json", include={"scheme", "config", "classes", "tags", "preprocessing", "expects"})
     digest = hashlib.sha256(json.dumps(core, sort_keys=True).encode())
+    digest.update(tensors_hash(tensors).encode())
+    return digest.hexdigest()
+
+
+def tensors_hash(tensors: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Hash of weights alone: names, types, shapes and values; 64 hexadecimal digits."""
+    digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = _storable(name, tensors[name])
         digest.update(f"\0{name}\0{tensor.dtype.name}\0{tensor.shape}\0".encode())

@@ -102,6 +102,33 @@ def load_weights(model: nn.Module, tensors: Mapping[str, npt.NDArray[Any] | torc
     model.load_state_dict(state)
 
 
+def load_matching_weights(model: nn.Module, tensors: Mapping[str, npt.NDArray[Any]], prefix: str) -> None:
+    """Fill what a network shares with the tensors of a model file whose names begin with ``prefix.``.
+
+    A head of another number of classes stays as it is. Without such tensors nothing happens.
+
+    Raises
+    ------
+    ModelError
+        There are such tensors, but none fits: the file holds another kind of network.
+    """
+    start = f"{prefix}."
+    own = model.state_dict()
+    given = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+    fitting = {
+        name: torch.as_tensor(tensor)
+        for name, tensor in given.items()
+        if name in own and tuple(own[name].shape) == tuple(tensor.shape)
+    }
+    if given and not any(name.startswith("encoder.") and name.endswith("weight") for name in fitting):
+        raise ModelError(
+            f"The model to start from has another {prefix} than the settings describe: choose its encoder and "
+            "base_width, or start without it."
+        )
+    own.update(fitting)
+    model.load_state_dict(own)
+
+
 def _refuse_weights(config: NetworkConfig) -> None:
     if config.encoder_weights is not None:
         raise ConfigError(

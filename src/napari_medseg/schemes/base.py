@@ -76,9 +76,17 @@ class Scheme(ABC):
 
     @abstractmethod
     def stages(
-        self, config: Any, data: TrainingSet, seed: int, compute: Compute
+        self,
+        config: Any,
+        data: TrainingSet,
+        seed: int,
+        compute: Compute,
+        start: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> Generator[Stage, StageResult, Trained]:
-        """Yield stages; each yield gives the stage's result back, with the best weights in the stage's model."""
+        """Yield stages; each yield gives the stage's result back, with the best weights in the stage's model.
+
+        `start` holds the tensors of a model file that training begins with instead of random weights.
+        """
 
     @abstractmethod
     def predictor(self, card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]], compute: Compute) -> Predictor:

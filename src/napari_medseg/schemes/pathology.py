@@ -133,10 +133,15 @@ class PathologyScheme(Scheme):
         return faults
 
     def stages(
-        self, config: PathologyConfig, data: TrainingSet, seed: int, compute: Compute
+        self,
+        config: PathologyConfig,
+        data: TrainingSet,
+        seed: int,
+        compute: Compute,
+        start: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> Generator[Stage, StageResult, Trained]:
         """Classifier A on every tagged image, segmenter B on the contoured ones, classifier C from B's encoder."""
-        parts = PathologyParts.fit(config, data, seed, compute)
+        parts = PathologyParts.fit(config, data, seed, compute, start=start)
         tensors: dict[str, Any] = {}
         scores: dict[str, float] = {}
 
@@ -207,6 +212,7 @@ class PathologyParts:
     classes: tuple[MaskClass, ...]
     tags: tuple[str, ...]
     contoured: tuple[TrainingCase, ...]
+    start: Mapping[str, npt.NDArray[Any]]
 
     @classmethod
     def fit(
@@ -217,6 +223,7 @@ class PathologyParts:
         compute: Compute,
         *,
         steps_per_epoch: int | None = None,
+        start: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> PathologyParts:
         """Look at the training cases: which classes there are, how bright and how large the images are.
 
@@ -242,19 +249,24 @@ class PathologyParts:
             classes=data.info.classes,
             tags=tags if len(tags) > 1 else (),
             contoured=tuple(case for case in train if case.has_mask) if data.info.classes else (),
+            start=start or {},
         )
 
     def classifier(self) -> Any:
-        """A fresh encoder with the classification head."""
-        from napari_medseg.models.building import build_classifier
+        """Encoder and classification head, fresh or as in the model to start from."""
+        from napari_medseg.models.building import build_classifier, load_matching_weights
 
-        return build_classifier(self.config.network, self.intensity.channels, len(self.tags))
+        network = build_classifier(self.config.network, self.intensity.channels, len(self.tags))
+        load_matching_weights(network, self.start, "classifier")
+        return network
 
     def segmenter(self) -> Any:
-        """A fresh encoder with decoder and segmentation head."""
-        from napari_medseg.models.building import build_segmenter
+        """Encoder, decoder and segmentation head, fresh or as in the model to start from."""
+        from napari_medseg.models.building import build_segmenter, load_matching_weights
 
-        return build_segmenter(self.config.network, self.intensity.channels, len(self.classes) + 1)
+        network = build_segmenter(self.config.network, self.intensity.channels, len(self.classes) + 1)
+        load_matching_weights(network, self.start, "segmenter")
+        return network
 
     def tag_stage(self, name: str, title: str, model: nn.Module, parents: Sequence[str] = ()) -> Stage:
         """A stage that trains a classifier on every training case with a tag, given or implied."""
@@ -348,6 +360,8 @@ class PathologyParts:
         return [len(cases) / (len(self.tags) * counts[tag]) for tag in self.tags]
 
     def _fingerprint(self, train: Sequence[TrainingCase], judged: Sequence[TrainingCase]) -> dict[str, Any]:
+        from napari_medseg.io.model_file import tensors_hash
+
         return {
             "code": CODE_VERSION,
             "config": self.config.model_dump(mode="json"),
@@ -355,6 +369,7 @@ class PathologyParts:
             "tags": list(self.tags),
             "intensity": self.intensity.to_json(),
             "resolution": self.resolution.to_json(),
+            "start": tensors_hash(self.start),
             "train": [case.content_hash for case in train],
             "validation": [case.content_hash for case in judged],
         }
