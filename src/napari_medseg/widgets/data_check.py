@@ -74,7 +74,7 @@ def check_data(
     """
     progress(0, 0, "reading the table")
     dataset = Dataset.open(folder)
-    faults = list(check(dataset))
+    faults = check(dataset, progress=progress)
     try:
         data = training_set(dataset, include_drafts=include_drafts)
     except MedsegError as error:

@@ -99,6 +99,7 @@ class ChildJob(Job):
         self._pending = b""
         self._words: deque[str] = deque(maxlen=STDERR_LINES)
         self._said: tuple[str, str] | None = None
+        self._done = False
         self._process = QProcess()
         self._process.readyReadStandardOutput.connect(self._read_events)
         self._process.readyReadStandardError.connect(self._read_words)
@@ -158,6 +159,8 @@ class ChildJob(Job):
             return
         if event["event"] == "failed":
             self._said = (str(event.get("text", "")), str(event.get("details", "")))
+        # A child that said so is done, whatever its exit code says of single inputs.
+        self._done = self._done or event["event"] == "done"
         self.reported.emit(event)
 
     def _read_words(self) -> None:
@@ -178,7 +181,7 @@ class ChildJob(Job):
         self._take(self._pending)
         if self._cancelled:
             self._finish("cancelled")
-        elif status == QProcess.ExitStatus.NormalExit and code == 0:
+        elif self._done or (status == QProcess.ExitStatus.NormalExit and code == 0):
             self._finish("done")
         elif self._said is None and code == 130 and status == QProcess.ExitStatus.NormalExit:
             self._finish("cancelled")

@@ -1,0 +1,60 @@
+"""A list of a viewer's image layers that follows the viewer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import napari
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_medseg.widgets.editors import CalmComboBox
+
+
+class ImageLayerBox(CalmComboBox):
+    """Choose an image layer; a newly chosen layer of the viewer's own list is chosen here too."""
+
+    #: Layers came, went or were renamed, or another one was chosen.
+    layer_changed = Signal()
+
+    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        events = viewer.layers.events
+        self._emitters = (events.inserted, events.removed, events.reordered, events.renamed)
+        for emitter in self._emitters:
+            emitter.connect(self._relist)
+        viewer.layers.selection.events.active.connect(self._follow)
+        self.currentIndexChanged.connect(lambda _: self.layer_changed.emit())
+        self.destroyed.connect(self.disconnect_viewer)
+        self._relist()
+
+    @property
+    def layer(self) -> ImageLayer | None:
+        """The chosen layer; None when the viewer has no image."""
+        chosen = self.currentData()
+        return chosen if chosen in self._viewer.layers else None
+
+    def disconnect_viewer(self) -> None:
+        """Stop following; a viewer outlives a closed panel."""
+        for emitter in self._emitters:
+            emitter.disconnect(self._relist)
+        self._viewer.layers.selection.events.active.disconnect(self._follow)
+
+    def _relist(self, event: Any = None) -> None:
+        chosen = self.currentData()
+        layers = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, ImageLayer)]
+        self.blockSignals(True)
+        self.clear()
+        for layer in layers:
+            self.addItem(layer.name, layer)
+        self.setCurrentIndex(layers.index(chosen) if chosen in layers else 0)
+        self.blockSignals(False)
+        self.layer_changed.emit()
+
+    def _follow(self, event: Any) -> None:
+        """The person selected an image in napari's layer list: mean that one."""
+        index = self.findData(event.value) if isinstance(event.value, ImageLayer) else -1
+        if index >= 0:
+            self.setCurrentIndex(index)

@@ -1,0 +1,123 @@
+"""Which model to predict with, and what its file says about it; only the file's header is read."""
+
+from __future__ import annotations
+
+import html
+from datetime import datetime
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+
+from napari_medseg.api.prediction import model_name, model_path
+from napari_medseg.errors import MedsegError
+from napari_medseg.io.model_file import ModelCard, read_card
+from napari_medseg.schemes import SCHEMES
+from napari_medseg.widgets.editors import CalmComboBox
+from napari_medseg.widgets.look import SentenceLabel
+from napari_medseg.widgets.parts import button, row, words
+
+RESOURCES = Path(__file__).parents[1] / "resources"
+
+
+class ModelChooser(QWidget):
+    """A list of models (this data set's runs, those of the package, a file) and the card of the chosen one."""
+
+    #: The path of the chosen model file; None when it cannot be used.
+    chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.path: Path | None = None
+        self.card: ModelCard | None = None
+        self._box = CalmComboBox()
+        self._box.setObjectName("model")
+        self._card, self._use = words(), words("Research use only: not a medical device.", faint=True)
+        self._fault = SentenceLabel()
+        self._browse = button("File …", self._ask, tip="Choose a model file", name="browse_model")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row(QLabel("Model"), self._box, self._browse, stretch=self._box))
+        for widget in (self._card, self._use, self._fault):
+            layout.addWidget(widget)
+        self._box.currentIndexChanged.connect(self._on_index)
+        self.list_models(None)
+
+    @property
+    def words(self) -> str:
+        """What is wrong with the chosen model; empty when it can be used."""
+        return self._fault.words
+
+    def list_models(self, runs: Path | None) -> None:
+        """List the finished runs of a folder, the latest first, and the package's own models; keeps the choice."""
+        found = sorted(runs.glob("*/model.safetensors"), key=_age) if runs is not None else []
+        models = [*found, *sorted(RESOURCES.glob("*.safetensors"))]
+        if self.path is not None and self.path not in models:
+            models.insert(0, self.path)
+        self._box.blockSignals(True)
+        self._box.clear()
+        for path in models:
+            self._box.addItem(model_name(path), path)
+        self._box.blockSignals(False)
+        self.choose(self.path or (models[0] if models else None))
+
+    def choose(self, path: Path | None) -> None:
+        """Choose a model file or a run folder, and show its card."""
+        self.path, self.card = None, None
+        self._fault.say("error", "")
+        if path is not None:
+            try:
+                self.path = model_path(path)
+                self.card = read_card(self.path)
+            except MedsegError as error:
+                self._fault.say("error", str(error))
+        self._show(self.path)
+        self.chosen.emit(self.path if self.card is not None else None)
+
+    def _show(self, path: Path | None) -> None:
+        self._card.setVisible(self.card is not None)
+        self._use.setVisible(self.card is not None)
+        if path is None:
+            return
+        index = self._box.findData(path)
+        self._box.blockSignals(True)
+        if index < 0:
+            self._box.insertItem(0, model_name(path), path)
+            index = 0
+        self._box.setCurrentIndex(index)
+        self._box.blockSignals(False)
+        if self.card is not None:
+            self._card.setText(card_text(path, self.card))
+            self._card.setToolTip(str(path))
+
+    def _on_index(self, index: int) -> None:
+        self.choose(self._box.itemData(index))
+
+    def _ask(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Choose a model file", "", "Models (*.safetensors)")
+        if name:
+            self.choose(Path(name))
+
+
+def card_text(path: Path, card: ModelCard) -> str:
+    """A model's card as rich text: scheme, classes with their colours, tags, scores, training cases, date."""
+    scheme = SCHEMES[card.scheme].title if card.scheme in SCHEMES else card.scheme
+    lines = [f"<b>{html.escape(model_name(path))}</b> · {html.escape(scheme)}"]
+    if card.classes:
+        swatches = (f'<span style="color:{c.color}">■</span> {html.escape(c.name)}' for c in card.classes)
+        lines.append(f"draws {' '.join(swatches)}")
+    if card.tags:
+        lines.append(f"tells {html.escape(', '.join(card.tags))}")
+    scores = [
+        f"{name.replace('_', ' ')} {value:.3f}" for name, value in card.training.scores.items() if value is not None
+    ]
+    if scores:
+        lines.append(html.escape(", ".join(scores)))
+    cases = card.training.cases.get("train", {}).get("cases")
+    date = datetime.fromtimestamp(path.stat().st_mtime).strftime("%d %b %Y, %H:%M")
+    lines.append(f"{f'{cases} training cases, ' if cases else ''}{date}")
+    return "<br>".join(lines)
+
+
+def _age(path: Path) -> float:
+    return -path.stat().st_mtime

@@ -1,0 +1,268 @@
+"""The Predict panel: a model, where to run it, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import napari
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QFrame, QProgressBar, QScrollArea, QVBoxLayout, QWidget
+
+from napari_medseg.api.prediction import model_name
+from napari_medseg.errors import ConfigError
+from napari_medseg.structures import Prediction
+from napari_medseg.widgets.batch import BatchJob, plan_batches
+from napari_medseg.widgets.errors import shown_errors
+from napari_medseg.widgets.jobs import Job, ThreadJob
+from napari_medseg.widgets.layer_images import drawn_region, image_of_layer
+from napari_medseg.widgets.model_card import ModelChooser
+from napari_medseg.widgets.notice import Notice
+from napari_medseg.widgets.parts import button, row, words
+from napari_medseg.widgets.place_chooser import PlaceChooser
+from napari_medseg.widgets.prediction_layers import add_prediction
+from napari_medseg.widgets.regions import drawn_shapes
+from napari_medseg.widgets.result_rows import Result, ResultRows, tag_of_row
+from napari_medseg.widgets.session import Session, session_of
+from napari_medseg.widgets.taking_over import case_of_layer, take_over
+from napari_medseg.widgets.view_prediction import ViewPrediction
+
+
+class PredictPanel(QWidget):
+    """Runs a model on the image on screen, a drawn region, the cases of the list, or a folder.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose session and layers are used.
+    session
+        Another session than the viewer's own.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer, session: Session | None = None) -> None:
+        super().__init__()
+        self.session = session or session_of(napari_viewer)
+        self.job: Job | None = None
+        self.notice = Notice()
+        self.models = ModelChooser()
+        self.places = PlaceChooser(self.session)
+        self.results = ResultRows()
+        self._views = ViewPrediction()
+        self._build()
+        self._connect()
+        self._list_models()
+        self._follow_model(self.session.model)
+
+    @shown_errors
+    def run(self) -> None:
+        """Predict at the chosen place."""
+        if self.job is not None or self.models.path is None:
+            return
+        if self.places.place in ("image", "region"):
+            self._predict_view()
+        else:
+            self._predict_files()
+
+    def cancel(self) -> None:
+        """Stop; results that are there stay."""
+        if self.job is not None:
+            self._cancel.setEnabled(False)
+            self.job.cancel()
+
+    def _predict_view(self) -> None:
+        layer, model = self.places.layer, self.models.path
+        if layer is None or model is None:
+            raise ConfigError(self.places.obstacle())
+        region, inside = None, None
+        if self.places.place == "region":
+            shapes = drawn_shapes(self.session.viewer)
+            if shapes is None:
+                raise ConfigError(self.places.obstacle())
+            region, inside = drawn_region(shapes, layer)
+        work = self._views.work(
+            model,
+            image_of_layer(layer, self.session),
+            region=region,
+            inside=inside,
+            probabilities=self._probabilities.isChecked(),
+        )
+        job = ThreadJob(work)
+        job.result.connect(partial(self._on_prediction, layer, model_name(model)))
+        job.progress.connect(self._on_progress)
+        self._start(job)
+
+    def _on_prediction(self, layer: Any, model: str, prediction: Prediction) -> None:
+        layers = add_prediction(self.session.viewer, prediction, model=model, beside=layer)
+        self.results.add(
+            Result(
+                title=layer.name,
+                model=model,
+                classes=prediction.classes,
+                tag=prediction.tag,
+                layers=layers,
+                beside=layer,
+                region=prediction.region,
+                case=case_of_layer(self.session, layer),
+                notes=prediction.notes,
+            )
+        )
+
+    def _predict_files(self) -> None:
+        model = self.models.path
+        assert model is not None
+        name, now = model_name(model), datetime.now().strftime("%Y-%m-%d %H%M%S")
+        cases: dict[tuple[str, str], str] = {}
+        if self.places.place == "cases":
+            dataset = self.session.dataset
+            assert dataset is not None
+            items = [(dataset.image_path(case), case.region) for case in self.places.cases()]
+            ids = [case.case for case in self.places.cases()]
+            cases = {(str(path), region): case for (path, region), case in zip(items, ids, strict=True)}
+            out = dataset.path / "predictions" / f"{name} {now}"
+        else:
+            folder = self.places.folder
+            items = [(folder, "")]
+            out = folder.with_name(f"{folder.name} predictions") / f"{name} {now}"
+        job = BatchJob(model, plan_batches(items), out)
+        job.predicted.connect(partial(self._on_row, cases, name))
+        job.progress.connect(self._on_progress)
+        self._start(job)
+        self._state.setText(f"Into {out}")
+
+    def _on_row(self, cases: Mapping[tuple[str, str], str], model: str, cells: Mapping[str, Any]) -> None:
+        case = cases.get((cells["input"], cells["region"]), "")
+        card = self.models.card
+        self.results.add(
+            Result(
+                title=case or Path(cells["input"]).name,
+                model=model,
+                classes=card.classes if card is not None else (),
+                tag=tag_of_row(cells),
+                labels=Path(cells["labels"]) if cells["labels"] else None,
+                case=case,
+                error=cells["error"],
+            )
+        )
+        self._accept_all.setVisible(len(self.results.waiting()) > 1)
+
+    @shown_errors
+    def _accept(self, result: Result) -> None:
+        case, taken = take_over(self.session, result)
+        self._show_accepted(result, case, taken)
+
+    def _show_accepted(self, result: Result, case: str, taken: int) -> None:
+        what = f"{taken:,} pixels" if result.layers or result.labels else "the tag"
+        self.results.row_of(result).set_accepted(f"Draft of {case}: {what} taken over.")
+        for layer in result.layers:
+            layer.visible = False
+        self._accept_all.setVisible(len(self.results.waiting()) > 1)
+
+    @shown_errors
+    def _correct(self, result: Result) -> None:
+        case, taken = take_over(self.session, result)
+        self._show_accepted(result, case, taken)
+        self.session.open_case(case)
+        if self.session.labels is not None:
+            self.session.viewer.layers.selection.active = self.session.labels
+
+    @shown_errors
+    def _discard(self, result: Result) -> None:
+        for layer in result.layers:
+            if layer in self.session.viewer.layers:
+                self.session.viewer.layers.remove(layer)
+        self.results.remove(result)
+        self._accept_all.setVisible(len(self.results.waiting()) > 1)
+
+    @shown_errors
+    def _accept_waiting(self) -> None:
+        for result in self.results.waiting():
+            if result.case:
+                case, taken = take_over(self.session, result)
+                self._show_accepted(result, case, taken)
+
+    def _start(self, job: Job) -> None:
+        self.job = job
+        job.end_with(self)
+        job.failed.connect(self.notice.show_error)
+        job.finished.connect(self._on_finished)
+        self._bar.setRange(0, 0)
+        self._state.setText("Starting …")
+        self._refresh()
+        job.start()
+
+    def _on_progress(self, done: int, total: int, text: str) -> None:
+        self._bar.setRange(0, total)
+        self._bar.setValue(done)
+        self._state.setText(text)
+
+    def _on_finished(self, outcome: str) -> None:
+        self.job = None
+        self._state.setText("Stopped." if outcome == "cancelled" else "")
+        self._refresh()
+
+    def _refresh(self) -> None:
+        obstacle = self.places.obstacle()
+        busy = self.job is not None
+        self._run.setEnabled(not busy and not obstacle and self.models.card is not None)
+        self._run.setVisible(not busy)
+        self._cancel.setVisible(busy)
+        self._cancel.setEnabled(busy)
+        self._bar.setVisible(busy)
+        self._probabilities.setVisible(self.places.place in ("image", "region"))
+        if not busy and obstacle:
+            self._state.setText(obstacle)
+        elif not busy and self._state.text() != "Stopped.":
+            self._state.setText("")
+
+    def _list_models(self) -> None:
+        dataset = self.session.dataset
+        self.models.list_models(dataset.path / "runs" if dataset is not None else None)
+
+    def _follow_model(self, path: Path | None) -> None:
+        if path is not None and path != self.models.path:
+            self.models.choose(path)
+
+    def _build(self) -> None:
+        self._probabilities = QCheckBox("Add probability layers")
+        self._state, self._bar = words(), QProgressBar()
+        self._bar.setTextVisible(False)
+        self._accept_all = button("Accept all", self._accept_waiting, tip="Put all into the data set as drafts")
+        self._accept_all.setVisible(False)
+        inner = QWidget()
+        content = QVBoxLayout(inner)
+        content.setContentsMargins(10, 8, 10, 8)
+        for widget in (self.models, self.places, self._probabilities, self._accept_all, self.results):
+            content.addWidget(widget)
+        content.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(inner)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._run = button("Run", self.run, tip="Predict; the result is always a new layer", name="run", primary=True)
+        self._cancel = button("Cancel", self.cancel, name="cancel")
+        bar = QVBoxLayout()
+        bar.setContentsMargins(10, 2, 10, 10)
+        for shown in (self.notice, self._state, self._bar):
+            bar.addWidget(shown)
+        bar.addLayout(row(self._cancel, self._run, stretch=self._run))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll, 1)
+        layout.addLayout(bar)
+
+    def _connect(self) -> None:
+        self.models.chosen.connect(self._on_model_chosen)
+        self.places.changed.connect(self._refresh)
+        self.results.accept.connect(self._accept)
+        self.results.correct.connect(self._correct)
+        self.results.discard.connect(self._discard)
+        self.session.model_changed.connect(self._follow_model)
+        self.session.dataset_changed.connect(self._list_models)
+
+    def _on_model_chosen(self, path: Path | None) -> None:
+        self.session.set_model(path)
+        self._refresh()

@@ -1,0 +1,70 @@
+"""A prediction as layers: always new ones, over the image they belong to."""
+
+from __future__ import annotations
+
+import napari
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from napari.utils.colormaps import Colormap
+from napari.utils.transforms import Affine
+
+from napari_medseg.structures import Box, Prediction
+from napari_medseg.widgets._layers import add_labels, spatial_kwargs
+
+
+def add_prediction(viewer: napari.Viewer, prediction: Prediction, *, model: str, beside: ImageLayer) -> list[Layer]:
+    """Add the labels of a prediction, and its probabilities where it has them.
+
+    Parameters
+    ----------
+    model
+        Name of the model, for the layers' names.
+    beside
+        The image that was predicted; place, size and units are its.
+
+    Returns
+    -------
+    the new layers, the labels first; empty for a model that draws nothing.
+    """
+    layers: list[Layer] = []
+    place = place_of_region(beside, prediction.region)
+    if prediction.labels is not None:
+        name = f"{beside.name} · {model} prediction"
+        pixels = np.asarray(prediction.labels)
+        labels: Labels = add_labels(viewer, pixels, prediction.classes, name=name, beside=beside)
+        labels.translate = place
+        layers.append(labels)
+    if prediction.probabilities is not None:
+        layers += _add_probabilities(viewer, prediction, model=model, beside=beside, place=place)
+    if layers:
+        viewer.layers.selection.active = layers[0]
+    return layers
+
+
+def _add_probabilities(
+    viewer: napari.Viewer, prediction: Prediction, *, model: str, beside: ImageLayer, place: npt.NDArray[np.float64]
+) -> list[Layer]:
+    assert prediction.probabilities is not None
+    added: list[Layer] = []
+    for channel, mask_class in enumerate(prediction.classes, start=1):
+        # napari draws no half precision.
+        layer = viewer.add_image(
+            np.asarray(prediction.probabilities[channel], np.float32),
+            name=f"{beside.name} · {model} probability of {mask_class.name}",
+            colormap=Colormap(["black", mask_class.color], name=f"to {mask_class.color}"),
+            contrast_limits=(0.0, 1.0),
+            blending="additive",
+            visible=False,
+            **spatial_kwargs(beside),
+        )
+        layer.translate = place
+        added.append(layer)
+    return added
+
+
+def place_of_region(layer: Layer, region: Box) -> npt.NDArray[np.float64]:
+    """The translation of a layer that shows a part of another one, in whatever way that one is turned and scaled."""
+    to_world = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, translate=layer.translate)
+    return np.asarray(to_world([start for start, _ in region]), np.float64)

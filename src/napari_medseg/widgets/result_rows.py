@@ -1,0 +1,166 @@
+"""What was predicted, row by row, with what to do about it: accept as a draft, correct, or discard."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from napari.layers import Layer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from napari_medseg.structures import Box, MaskClass, TagResult
+from napari_medseg.widgets.look import COLORS, SentenceLabel
+from napari_medseg.widgets.parts import button, row, words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result:
+    """One prediction that waits for a person.
+
+    Parameters
+    ----------
+    title
+        Case or image.
+    model
+        Name of the model.
+    classes
+        What label values mean.
+    tag
+        The image's class, or None.
+    layers
+        Layers that show it, the labels first; empty for a prediction that is only on disk.
+    beside
+        The image layer that was predicted; None for one that is only on disk.
+    labels
+        Label file on disk; None for a prediction that is in a layer.
+    region
+        Box of the image that was predicted; None for all of it.
+    case
+        Case of the data set that the image belongs to; empty when it is none.
+    notes
+        Sentences about how it came about.
+    error
+        Why there is no prediction; empty when there is one.
+    """
+
+    title: str
+    model: str
+    classes: Sequence[MaskClass] = ()
+    tag: TagResult | None = None
+    layers: Sequence[Layer] = ()
+    beside: Layer | None = None
+    labels: Path | None = None
+    region: Box | None = None
+    case: str = ""
+    notes: Sequence[str] = ()
+    error: str = ""
+    key: str = field(default_factory=lambda: uuid4().hex)
+
+
+class ResultRow(QFrame):
+    """One result on screen."""
+
+    def __init__(self, result: Result, owner: ResultRows) -> None:
+        super().__init__()
+        self.result = result
+        self._owner = owner
+        head = words(f"<b>{html.escape(result.title)}</b> · {html.escape(result.model)}")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 4, 0, 4)
+        layout.setSpacing(2)
+        layout.addWidget(head)
+        if result.tag is not None:
+            layout.addWidget(words(tag_text(result.tag)))
+        self.state = SentenceLabel()
+        for note in result.notes:
+            label = SentenceLabel()
+            label.say("warning", note)
+            layout.addWidget(label)
+        layout.addWidget(self.state)
+        self._buttons = QWidget()
+        self._buttons.setLayout(self._make_buttons())
+        layout.addWidget(self._buttons)
+        if result.error:
+            self.state.say("error", result.error)
+            self._buttons.setVisible(False)
+
+    def set_accepted(self, text: str) -> None:
+        """Say that the result is in the data set now."""
+        self.state.say("ok", text)
+        self._buttons.setVisible(False)
+
+    def _make_buttons(self) -> Any:
+        owner, result = self._owner, self.result
+        buttons = (
+            button(
+                "Accept", lambda: owner.accept.emit(result), tip="Put it into the data set as a draft", name="accept"
+            ),
+            button(
+                "Correct", lambda: owner.correct.emit(result), tip="Accept it and open it for editing", name="correct"
+            ),
+            button("Discard", lambda: owner.discard.emit(result), tip="Remove it", name="discard"),
+        )
+        return row(*buttons, stretch=buttons[0])
+
+
+class ResultRows(QWidget):
+    """Results, the newest first. Signals say what the person wants; the panel does it."""
+
+    accept = Signal(object)
+    correct = Signal(object)
+    discard = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rows: dict[str, ResultRow] = {}
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+
+    @property
+    def results(self) -> list[Result]:
+        """All results, the newest first."""
+        return [row.result for row in reversed(self._rows.values())]
+
+    def waiting(self) -> list[Result]:
+        """Results that can still be accepted, the oldest first."""
+        return [row.result for row in self._rows.values() if not row.state.words]
+
+    def add(self, result: Result) -> ResultRow:
+        """Show a result."""
+        made = ResultRow(result, self)
+        self._rows[result.key] = made
+        self._layout.insertWidget(0, made)
+        return made
+
+    def row_of(self, result: Result) -> ResultRow:
+        """The row that shows a result."""
+        return self._rows[result.key]
+
+    def remove(self, result: Result) -> None:
+        """Take a result away."""
+        gone = self._rows.pop(result.key)
+        self._layout.removeWidget(gone)
+        gone.deleteLater()
+
+
+def tag_text(tag: TagResult) -> str:
+    """The tag with its probability, and those of the others, as rich text with bars."""
+    trust = "" if tag.calibrated else " (not calibrated)"
+    lines = [f"<b>{html.escape(tag.tag)}</b> {tag.probabilities[tag.tag]:.2f}{trust}"]
+    for name, probability in tag.probabilities.items():
+        bar = f'<span style="color:{COLORS["info"]}">{"█" * round(12 * probability)}</span>'
+        lines.append(f"{bar} {html.escape(name)} {probability:.2f}")
+    return "<br>".join(lines)
+
+
+def tag_of_row(cells: Mapping[str, Any]) -> TagResult | None:
+    """The tag of a row of ``predictions.csv``."""
+    if not cells.get("class"):
+        return None
+    probabilities = {key[2:]: float(value) for key, value in cells.items() if key.startswith("p_") and value != ""}
+    return TagResult(tag=str(cells["class"]), probabilities=probabilities)
