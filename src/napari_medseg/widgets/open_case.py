@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -53,7 +54,8 @@ class OpenCase(QObject):
 
     def __init__(self, viewer: napari.Viewer, dataset: Dataset, case: Case) -> None:
         super().__init__()
-        self._viewer = viewer
+        # Sessions are kept by viewer: a strong reference from here would keep the viewer for ever.
+        self._viewer_ref = weakref.ref(viewer)
         self._dataset = dataset
         self.case = case
         image = dataclasses.replace(dataset.read_image(case), name=case.case)
@@ -75,6 +77,13 @@ class OpenCase(QObject):
         self.labels.events.selected_label.connect(self._refuse_unknown_class)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.active = self.labels
+
+    @property
+    def _viewer(self) -> napari.Viewer:
+        viewer = self._viewer_ref()
+        if viewer is None:
+            raise RuntimeError("the case outlived its viewer")
+        return viewer
 
     @property
     def classes(self) -> tuple[MaskClass, ...]:
@@ -198,7 +207,8 @@ class OpenCase(QObject):
         """
         self.autosave.flush()
         self._stop()
-        for layer in (*self.image_layers, self.labels):
+        region = [layer for layer in self._viewer.layers if layer.name == f"{self.case.case} · region"]
+        for layer in (*self.image_layers, self.labels, *region):
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
 

@@ -41,6 +41,12 @@ class Session(QObject):
         They could not be; they stay in memory and are tried again: one sentence.
     model_changed
         Another model was chosen for prediction: its path, or None.
+    panel_asked
+        A panel is to be shown: its name, e.g. ``"Train"``; the Workspace listens.
+    keys_asked
+        The sheet of keys is to be shown; no arguments.
+    trouble
+        Something that no panel was asked for failed, by a key for example: one sentence and details.
     """
 
     dataset_changed = Signal(object)
@@ -49,6 +55,9 @@ class Session(QObject):
     saved = Signal(str)
     save_failed = Signal(str)
     model_changed = Signal(object)
+    panel_asked = Signal(str)
+    keys_asked = Signal()
+    trouble = Signal(str, str)
 
     def __init__(self, viewer: napari.Viewer) -> None:
         window = main_window(viewer)
@@ -59,6 +68,7 @@ class Session(QObject):
         self._model: Path | None = None
         #: Ids of the cases that previous and next walk through, in the order of the list on screen.
         self.order: tuple[str, ...] = ()
+        self.has_shortcuts = False
         window.installEventFilter(self)
 
     @property
@@ -99,6 +109,13 @@ class Session(QObject):
         if path != self._model:
             self._model = path
             self.model_changed.emit(path)
+
+    def show_panel(self, name: str) -> None:
+        """Show another panel: as a tab of the Workspace where that is open, else docked beside the others."""
+        if self.receivers(self.panel_asked):
+            self.panel_asked.emit(name)
+        else:
+            self.viewer.window.add_plugin_dock_widget("napari-medseg", name, tabify=True)
 
     def open_dataset(self, path: Path) -> None:
         """Open a data set folder, or raise `MedsegError` and keep the one that is open."""
@@ -176,6 +193,23 @@ class Session(QObject):
         else:
             place = 0
         self.open_case(self.order[place])
+
+    def open_next_todo(self) -> None:
+        """Open the next case of the list that is to do, from the one on screen on, then from the top."""
+        if self._dataset is None:
+            return
+        present = self.case.case if self.case is not None else ""
+        start = self.order.index(present) + 1 if present in self.order else 0
+        for case_id in (*self.order[start:], *self.order[:start]):
+            if case_id != present and self._dataset.case(case_id).status == "todo":
+                self.open_case(case_id)
+                return
+
+    def finish_case(self) -> None:
+        """Mark the case on screen done, then open the next one that is to do."""
+        if self._open is not None:
+            self._open.mark_done()
+            self.open_next_todo()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Save before the window closes."""

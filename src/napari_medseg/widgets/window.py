@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import napari
+from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QMainWindow
 
 
@@ -16,3 +18,12 @@ def real_viewer(viewer: napari.Viewer) -> napari.Viewer:
 def main_window(viewer: napari.Viewer) -> QMainWindow:
     """The window of a viewer, to hang shortcuts and a session on."""
     return cast("QMainWindow", real_viewer(viewer).window._qt_window)
+
+
+def follow(owner: QObject, emitter: Any, slot: Callable[..., None]) -> None:
+    """Call a method of `owner` at each of napari's events, until Qt destroys it.
+
+    napari keeps methods for as long as their Python object lives, which may be longer than its Qt half does.
+    """
+    emitter.connect(slot)
+    owner.destroyed.connect(lambda: emitter.disconnect(slot))

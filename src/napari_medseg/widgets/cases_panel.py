@@ -1,0 +1,268 @@
+"""The Cases panel: which data set, how far it is, and which case comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import napari
+from qtpy.QtCore import QModelIndex, QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QLineEdit,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.structures import Case, Image
+from napari_medseg.widgets.adding import add_files, add_layers, addable_layers
+from napari_medseg.widgets.case_list import CASE_ROLE, CaseDelegate, CaseFilter, CaseListModel, CaseListView
+from napari_medseg.widgets.empty_cases import EmptyCases
+from napari_medseg.widgets.errors import shown_errors
+from napari_medseg.widgets.import_form import ImportForm
+from napari_medseg.widgets.new_dataset import NewDatasetForm
+from napari_medseg.widgets.notice import Notice
+from napari_medseg.widgets.parts import button, panel_layout, row, words
+from napari_medseg.widgets.recent import recent_datasets, remember_dataset
+from napari_medseg.widgets.session import session_of
+from napari_medseg.widgets.shortcuts import install_shortcuts
+from napari_medseg.widgets.thumbnails import ThumbnailLoader
+from napari_medseg.widgets.window import follow, real_viewer
+
+_FILTERS = (("all", ""), ("to do", "todo"), ("draft", "draft"), ("done", "done"), ("reviewed", "reviewed"))
+
+
+class CasesPanel(QWidget):
+    """Chooser, progress and list of cases.
+
+    Parameters
+    ----------
+    napari_viewer
+        Where cases are shown.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = real_viewer(napari_viewer)
+        self.session = session_of(self.viewer)
+        install_shortcuts(self.viewer)
+        self.notice = Notice()
+        self._thumbnails: ThumbnailLoader | None = None
+        self._shown: Dataset | None = None
+        self._build_list()
+        self._pages = QStackedWidget()
+        self._empty = EmptyCases()
+        self._new = NewDatasetForm()
+        self._import = ImportForm()
+        self._list_page = self._make_list_page()
+        for page in (self._empty, self._new, self._import, self._list_page):
+            self._pages.addWidget(page)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._pages)
+        layout.addWidget(self.notice)
+        self._connect()
+        self._show_dataset(self.session.dataset)
+
+    def _build_list(self) -> None:
+        self.model = CaseListModel(self)
+        self.filter = CaseFilter(self)
+        self.filter.setSourceModel(self.model)
+        self.list = CaseListView()
+        self.list.setObjectName("cases")
+        self.list.setModel(self.filter)
+        self._delegate = CaseDelegate(self)
+        self.list.setItemDelegate(self._delegate)
+
+    def _make_list_page(self) -> QWidget:
+        page = QWidget()
+        layout = panel_layout(page)
+        self.chooser = QPushButton()
+        self.chooser.setObjectName("chooser")
+        self._menu = QMenu(self)
+        self._menu.aboutToShow.connect(self._fill_menu)
+        self.chooser.setMenu(self._menu)
+        self.progress = QProgressBar()
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search id, tag, group, note")
+        self.search.setClearButtonEnabled(True)
+        self.status = QComboBox()
+        for text, status in _FILTERS:
+            self.status.addItem(text, status)
+        self.add = button("Add open images", self._add_layers, name="add_layers")
+        self.add.setToolTip("Add the images that are open in napari to this data set")
+        previous = button("◀", lambda: self._step(-1), tip="Previous case (Alt+Left)")
+        following = button("▶", lambda: self._step(1), tip="Next case (Alt+Right)")
+        self.next_todo = button("Next to do", self._open_next_todo, primary=True, name="next_todo")
+        self._hint = words("Nothing matches: clear the search.", faint=True)
+        layout.addWidget(self.chooser)
+        layout.addWidget(self.progress)
+        layout.addLayout(row(self.search, self.status, stretch=self.search))
+        layout.addWidget(self.list, 1)
+        layout.addWidget(self._hint)
+        layout.addWidget(self.add)
+        layout.addLayout(row(previous, following, self.next_todo, stretch=self.next_todo))
+        return page
+
+    def _connect(self) -> None:
+        self._empty.import_asked.connect(lambda: self._pages.setCurrentWidget(self._import))
+        self._empty.new_asked.connect(lambda: self._pages.setCurrentWidget(self._new))
+        self._empty.open_asked.connect(self._choose_dataset)
+        self._empty.made.connect(self._open_dataset)
+        for form in (self._new, self._import):
+            form.created.connect(self._open_dataset)
+            form.cancelled.connect(self._back)
+        self.search.textChanged.connect(self.filter.set_text)
+        self.search.textChanged.connect(self._follow_filter)
+        self.status.currentIndexChanged.connect(self._filter_status)
+        self.list.activated.connect(self._open_index)
+        self.list.clicked.connect(self._open_index)
+        self.session.dataset_changed.connect(self._show_dataset)
+        self.session.cases_changed.connect(self._show_cases)
+        self.session.case_changed.connect(self._show_current)
+        follow(self, self.viewer.layers.events.inserted, self._update_add)
+        follow(self, self.viewer.layers.events.removed, self._update_add)
+
+    @shown_errors
+    def _open_dataset(self, dataset: Dataset | Path) -> None:
+        if isinstance(dataset, Path):
+            dataset = Dataset.open(dataset)
+        self.session.set_dataset(dataset)
+        remember_dataset(dataset.path)
+
+    def _show_dataset(self, dataset: Dataset | None) -> None:
+        if dataset is self._shown and dataset is not None:
+            # The same data set with other classes or tags: its pictures stay.
+            self._show_cases()
+            return
+        self._shown = dataset
+        self._stop_thumbnails()
+        if dataset is None:
+            self._pages.setCurrentWidget(self._empty)
+            return
+        self._thumbnails = ThumbnailLoader(lambda case_id: _read(dataset, case_id), self)
+        self._thumbnails.ready.connect(self.model.repaint_case)
+        self.destroyed.connect(self._thumbnails.stop)
+        self._delegate.thumbnails = self._thumbnails
+        self._pages.setCurrentWidget(self._list_page)
+        self._show_cases()
+
+    def _show_cases(self) -> None:
+        dataset = self.session.dataset
+        if dataset is None:
+            return
+        cases = dataset.cases
+        done = sum(case.status in ("done", "reviewed") for case in cases)
+        self.chooser.setText(dataset.info.name)
+        self.chooser.setToolTip(str(dataset.path))
+        self.progress.setRange(0, max(len(cases), 1))
+        self.progress.setValue(done)
+        self.progress.setFormat(f"{done} of {len(cases)} done" if cases else "no images yet")
+        self._delegate.set_tags(dataset.info.tags)
+        self.model.set_cases(cases)
+        self.next_todo.setEnabled(any(case.status == "todo" for case in cases))
+        self._follow_filter()
+        self._update_add()
+        self._show_current(self.session.case)
+
+    def _show_current(self, case: Case | None) -> None:
+        source_row = self.model.row_of(case.case) if case is not None else None
+        index = self.filter.mapFromSource(self.model.index(source_row)) if source_row is not None else QModelIndex()
+        if index.isValid():
+            self.list.setCurrentIndex(index)
+            self.list.scrollTo(index)
+        else:
+            self.list.clearSelection()
+
+    def _filter_status(self) -> None:
+        self.filter.set_status(self.status.currentData())
+        self._follow_filter()
+
+    def _follow_filter(self) -> None:
+        """Previous and next walk through what the list shows."""
+        shown = [self.filter.index(i, 0).data(CASE_ROLE).case for i in range(self.filter.rowCount())]
+        self.session.order = tuple(shown)
+        self._hint.setVisible(not shown and self.model.rowCount() > 0)
+
+    @shown_errors
+    def _open_index(self, index: QModelIndex) -> None:
+        self.session.open_case(index.data(CASE_ROLE).case)
+
+    @shown_errors
+    def _step(self, by: int) -> None:
+        self.session.step(by)
+
+    @shown_errors
+    def _open_next_todo(self) -> None:
+        self.session.open_next_todo()
+
+    @shown_errors
+    def _add_layers(self) -> None:
+        dataset = self.session.dataset
+        if dataset is not None:
+            added = add_layers(dataset, addable_layers(self.viewer))
+            self._tell_added(added)
+
+    @shown_errors
+    def _choose_files(self) -> None:
+        dataset = self.session.dataset
+        names, _ = QFileDialog.getOpenFileNames(self, "Add images")
+        if dataset is not None and names:
+            self._tell_added(add_files(dataset, [Path(name) for name in names]))
+
+    def _tell_added(self, added: Sequence[Case]) -> None:
+        self.session.cases_changed.emit()
+        if added and self.session.case is None:
+            self.session.open_case(added[0].case)
+        self.notice.show_info(f"Added {len(added)} case{'' if len(added) == 1 else 's'}.")
+
+    @shown_errors
+    def _choose_dataset(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a data set")
+        if folder:
+            self._open_dataset(Path(folder))
+
+    @shown_errors
+    def _reload(self) -> None:
+        if self.session.dataset is not None:
+            self.session.dataset.reload()
+            self.session.dataset_changed.emit(self.session.dataset)
+
+    def _fill_menu(self) -> None:
+        self._menu.clear()
+        for folder in recent_datasets():
+            self._menu.addAction(f"{folder.name}   ({folder.parent})", partial(self._open_dataset, folder))
+        self._menu.addSeparator()
+        self._menu.addAction("Open folder…", self._choose_dataset)
+        self._menu.addAction("New…", lambda: self._pages.setCurrentWidget(self._new))
+        self._menu.addAction("Import…", lambda: self._pages.setCurrentWidget(self._import))
+        self._menu.addSeparator()
+        self._menu.addAction("Add image files…", self._choose_files)
+        self._menu.addAction("Read again from disk", self._reload)
+
+    def _back(self) -> None:
+        self._pages.setCurrentWidget(self._empty if self.session.dataset is None else self._list_page)
+
+    def _update_add(self) -> None:
+        # Layers are inserted before napari has finished with them; look after that.
+        QTimer.singleShot(0, self._show_add)
+
+    def _show_add(self) -> None:
+        self.add.setVisible(bool(addable_layers(self.viewer)))
+
+    def _stop_thumbnails(self) -> None:
+        if self._thumbnails is not None:
+            self._thumbnails.stop()
+            self._thumbnails = None
+            self._delegate.thumbnails = None
+
+
+def _read(dataset: Dataset, case_id: str) -> Image:
+    return dataset.read_image(dataset.case(case_id))

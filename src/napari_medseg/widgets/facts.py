@@ -1,0 +1,48 @@
+"""What is known about an image, in words."""
+
+from __future__ import annotations
+
+from napari_medseg.structures import Image
+
+_SHORT_UNITS = {"micrometer": "µm", "millimeter": "mm", "nanometer": "nm", "centimeter": "cm", "second": "s"}
+
+
+def facts_of(image: Image) -> dict[str, str]:
+    """Lines for people, by their heading; what does not apply is left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture = Image(levels=(np.zeros((522, 775, 3), np.uint8),), axes="yxc", rgb=True)
+    >>> facts_of(picture)
+    {'Kind': 'image, colour, uint8', 'Size': '775 × 522 pixels', 'Spacing': 'not in the file'}
+    """
+    colors = "colour" if image.rgb else f"{image.num_channels} channels" if image.num_channels > 1 else "grey"
+    facts = {"Kind": f"{image.kind}, {colors}, {image.dtype}", "Size": _size(image), "Spacing": spacing_text(image)}
+    if image.channels and not image.rgb:
+        facts["Channels"] = ", ".join(image.channels)
+    if len(image.levels) > 1:
+        widths = (str(level.shape[image.axes.index("x")]) for level in image.levels)
+        facts["Levels"] = f"{len(image.levels)}, {', '.join(widths)} pixels wide"
+    return facts
+
+
+def spacing_text(image: Image) -> str:
+    """Distance between pixels, e.g. ``0.5 × 0.5 µm`` (x first)."""
+    if image.spacing is None or image.units is None:
+        return "not in the file"
+    units = [_SHORT_UNITS.get(unit, unit) for unit in image.units]
+    if len(set(units)) == 1:
+        return f"{' × '.join(f'{step:.4g}' for step in reversed(image.spacing))} {units[0]}"
+    steps = zip(reversed(image.spacing), reversed(units), strict=True)
+    return " × ".join(f"{step:.4g} {unit}" for step, unit in steps)
+
+
+def _size(image: Image) -> str:
+    shape = dict(zip(image.spatial_axes, image.spatial_shape, strict=True))
+    parts = [f"{shape['x']} × {shape['y']} pixels"]
+    if "z" in shape:
+        parts.append(f"{shape['z']} slices")
+    if "t" in shape:
+        parts.append(f"{shape['t']} times")
+    return ", ".join(parts)

@@ -1,0 +1,196 @@
+"""The Open panel: what a file holds, before it is loaded, and the choices that matter for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import napari
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QMenu, QPushButton, QWidget
+
+from napari_medseg.errors import ConfigError
+from napari_medseg.hooks import image_layers
+from napari_medseg.io import read
+from napari_medseg.structures import Image
+from napari_medseg.widgets.adding import add_files
+from napari_medseg.widgets.drop_area import DropArea
+from napari_medseg.widgets.errors import shown_errors
+from napari_medseg.widgets.facts import facts_of
+from napari_medseg.widgets.jobs import ThreadJob
+from napari_medseg.widgets.look import SentenceLabel
+from napari_medseg.widgets.notice import Notice
+from napari_medseg.widgets.parts import button, heading, panel_layout, row, words
+from napari_medseg.widgets.session import session_of
+from napari_medseg.widgets.window import real_viewer
+
+
+class OpenPanel(QWidget):
+    """Drop, look, load.
+
+    Parameters
+    ----------
+    napari_viewer
+        Where images are loaded.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer = real_viewer(napari_viewer)
+        self.session = session_of(self.viewer)
+        self.notice = Notice()
+        self.paths: tuple[Path, ...] = ()
+        self.image: Image | None = None
+        self._job: ThreadJob | None = None
+        self.drop = DropArea()
+        self.drop.dropped.connect(self.look_at)
+        layout = panel_layout(self)
+        layout.addWidget(self.drop)
+        samples = QPushButton("Samples")
+        samples.setMenu(self._sample_menu())
+        layout.addLayout(
+            row(button("File…", self._choose_files), button("Folder…", self._choose_folder), samples, stretch=samples)
+        )
+        layout.addWidget(self.notice)
+        self._found = self._make_found()
+        layout.addWidget(self._found)
+        layout.addStretch(1)
+        self.load = button("Load", self._load, primary=True, name="load")
+        self.add = button("Add to data set", self._add, name="add_to_dataset")
+        layout.addLayout(row(self.load, self.add, stretch=self.load))
+        self.session.dataset_changed.connect(self._update_buttons)
+        self._show_image(None)
+
+    def _make_found(self) -> QWidget:
+        found = QWidget()
+        layout = panel_layout(found)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.title = heading("")
+        self._facts = QFormLayout()
+        self._facts.setVerticalSpacing(3)
+        self.series = QComboBox()
+        self.series.setObjectName("series")
+        self.series.activated.connect(self._change_series)
+        self.spacing = QLineEdit()
+        self.spacing.setObjectName("spacing")
+        self.spacing.setPlaceholderText("unknown: type it, e.g. 0.5")
+        self.unit = QComboBox()
+        self.unit.addItem("µm", "micrometer")
+        self.unit.addItem("mm", "millimeter")
+        self._spacing_row = QWidget()
+        self._spacing_row.setLayout(row(self.spacing, self.unit, stretch=self.spacing))
+        self.warnings = SentenceLabel()
+        layout.addWidget(self.title)
+        layout.addLayout(self._facts)
+        choices = QFormLayout()
+        choices.addRow("Image", self.series)
+        choices.addRow("Pixel size", self._spacing_row)
+        self._choices = choices
+        layout.addLayout(choices)
+        layout.addWidget(self.warnings)
+        return found
+
+    def look_at(self, paths: Sequence[Path], series: int | None = None) -> None:
+        """Read what files or a folder hold, in a thread, and show it; nothing is loaded yet."""
+        if not paths:
+            return
+        if self._job is not None:
+            self._job.cancel()
+        self.notice.clear()
+        self.paths = tuple(paths)
+        self._show_image(None)
+        self.drop.say(f"Looking at {paths[0].name}…")
+        self._job = ThreadJob(lambda _: read(paths[0], series=series))
+        self._job.result.connect(self._show_image)
+        self._job.failed.connect(self.notice.show_error)
+        self._job.finished.connect(self.drop.rest)
+        self._job.end_with(self)
+        self._job.start()
+
+    def _show_image(self, image: Image | None) -> None:
+        self.image = image
+        self._found.setVisible(image is not None)
+        self._update_buttons()
+        if image is None:
+            return
+        more = f"  and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        self.title.setText(f"{image.name}{more}")
+        while self._facts.rowCount():
+            self._facts.removeRow(0)
+        for name, text in facts_of(image).items():
+            self._facts.addRow(words(name, faint=True), words(text))
+        self.series.clear()
+        self.series.addItems([name or f"{index + 1}" for index, name in enumerate(image.series_names)])
+        self.series.setCurrentIndex(image.series)
+        self._choices.setRowVisible(self.series, len(image.series_names) > 1)
+        self._choices.setRowVisible(self._spacing_row, image.spacing is None)
+        self.warnings.say("warning", " ".join(image.warnings))
+
+    def _update_buttons(self) -> None:
+        self.load.setEnabled(self.image is not None)
+        has_dataset = self.session.dataset is not None
+        self.add.setEnabled(self.image is not None and has_dataset)
+        self.add.setToolTip("" if has_dataset else "Open a data set in the Cases panel first")
+
+    def _change_series(self, index: int) -> None:
+        self.look_at(self.paths, series=index)
+
+    @shown_errors
+    def _load(self) -> None:
+        if self.image is None:
+            return
+        chosen = self._with_spacing(self.image)
+        images = [chosen, *(self._with_spacing(read(path)) for path in self.paths[1:])]
+        for image in images:
+            for data, keywords, kind in image_layers(image):
+                getattr(self.viewer, f"add_{kind}")(data, **keywords)
+        self.viewer.reset_view()
+        self.notice.show_info(f"Loaded {chosen.name}." if len(images) == 1 else f"Loaded {len(images)} images.")
+
+    @shown_errors
+    def _add(self) -> None:
+        """Add the files as cases; one whose pixel size was typed or series chosen is loaded and added from there."""
+        dataset = self.session.dataset
+        if dataset is None or self.image is None:
+            return
+        is_changed = bool(self.image.series) or (self.image.spacing is None and bool(self.spacing.text().strip()))
+        if is_changed:
+            added = [dataset.add_image(self._with_spacing(self.image), self.image.name)]
+        else:
+            added = add_files(dataset, self.paths)
+        self.session.cases_changed.emit()
+        self.notice.show_info(f"Added {len(added)} case{'' if len(added) == 1 else 's'} to {dataset.info.name}.")
+
+    def _with_spacing(self, image: Image) -> Image:
+        """The image with the pixel size that was typed, where its file has none."""
+        text = self.spacing.text().strip().replace(",", ".")
+        if image.spacing is not None or not text:
+            return image
+        try:
+            step = float(text)
+        except ValueError:
+            step = math.nan
+        if not (math.isfinite(step) and step > 0):
+            raise ConfigError(f"Pixel size '{text}' is not a length: type a number such as 0.5, or leave it empty.")
+        ndim = len(image.spatial_axes)
+        unit = self.unit.currentData()
+        return replace(image, spacing=(step,) * ndim, units=(unit,) * ndim)
+
+    def _choose_files(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Open images")
+        self.look_at([Path(name) for name in names])
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr or a folder of slices")
+        if folder:
+            self.look_at([Path(folder)])
+
+    def _sample_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.addAction("Tissue with glands (generated)", lambda: self._open_sample("tissue"))
+        return menu
+
+    @shown_errors
+    def _open_sample(self, key: str) -> None:
+        self.viewer.open_sample("napari-medseg", key)

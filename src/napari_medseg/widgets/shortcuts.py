@@ -1,0 +1,155 @@
+"""Keys that work wherever the focus is in the window, over an active Labels layer too, and the sheet that lists them.
+
+napari gives keys to the active layer first, so these are Qt's shortcuts of the window, and carry a modifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import napari
+from napari.layers import Labels
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QShortcut, QWidget
+
+from napari_medseg.structures import Case, DatasetInfo, MaskClass, TagClass
+from napari_medseg.widgets.jobs import explain_error
+from napari_medseg.widgets.regions import complete_region
+from napari_medseg.widgets.session import Session, session_of
+from napari_medseg.widgets.window import main_window
+
+#: What the sheet says; the keys of napari that matter most stand below.
+KEYS = (
+    ("Alt+1 … 9", "give the tag, or draw the class, with this number"),
+    ("Alt+0", "take the tag away"),
+    ("Alt+Left, Alt+Right", "previous, next case"),
+    ("Ctrl+Enter", "mark done, go to the next case to do"),
+    ("Alt+N", "looked at, nothing there"),
+    ("Alt+R", "region complete: the drawn shape, else what is in view"),
+    ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo the last change of labels"),
+    ("F1", "show or hide this sheet"),
+)
+NAPARI_KEYS = (
+    ("P / 2", "brush"),
+    ("F / 4", "fill"),
+    ("E / 1", "eraser: looked at, nothing here"),
+    ("G / 3", "polygon; Enter closes it"),
+    ("[ ]", "smaller, larger brush"),
+    ("Space (held)", "move the picture"),
+)
+
+
+def numbered(info: DatasetInfo) -> tuple[TagClass | MaskClass, ...]:
+    """What ``Alt`` and a number key choose: the tags, then the classes, nine in all."""
+    everything: tuple[TagClass | MaskClass, ...] = (*info.tags, *info.classes)
+    return everything[:9]
+
+
+def key_of(info: DatasetInfo, chosen: TagClass | MaskClass) -> str:
+    """The key of a tag or class, e.g. ``"Alt+2"``; empty beyond the ninth."""
+    places = numbered(info)
+    return f"Alt+{places.index(chosen) + 1}" if chosen in places else ""
+
+
+def install_shortcuts(viewer: napari.Viewer) -> None:
+    """Give a viewer's window the keys of `KEYS`, once."""
+    session = session_of(viewer)
+    if session.has_shortcuts:
+        return
+    session.has_shortcuts = True
+    window = main_window(viewer)
+    sheet = KeySheet(window)
+    QShortcut(QKeySequence("F1"), window).activated.connect(sheet.toggle)
+    session.keys_asked.connect(sheet.toggle)
+    work: dict[str, Callable[[], None]] = {
+        "Alt+Left": lambda: session.step(-1),
+        "Alt+Right": lambda: session.step(1),
+        "Ctrl+Return": session.finish_case,
+        "Ctrl+Enter": session.finish_case,
+        "Alt+N": lambda: _mark_empty(session),
+        "Alt+R": lambda: complete_region(session),
+        "Ctrl+Z": lambda: _labels_to_undo(session).undo(),
+        "Ctrl+Shift+Z": lambda: _labels_to_undo(session).redo(),
+        "Alt+0": lambda: set_tag(session, ""),
+        **{f"Alt+{n}": partial(choose, session, n) for n in range(1, 10)},
+    }
+    for keys, action in work.items():
+        shortcut = QShortcut(QKeySequence(keys), window)
+        shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+        shortcut.activated.connect(partial(_run, session, action))
+        # Without a case on screen the keys stay napari's.
+        shortcut.setEnabled(session.open is not None)
+        session.case_changed.connect(partial(_enable, shortcut))
+
+
+def _enable(shortcut: QShortcut, case: Case | None) -> None:
+    shortcut.setEnabled(case is not None)
+
+
+def choose(session: Session, number: int) -> None:
+    """What ``Alt+number`` does: give a tag, or draw a class."""
+    if session.dataset is None or session.open is None or number > len(numbered(session.dataset.info)):
+        return
+    chosen = numbered(session.dataset.info)[number - 1]
+    if isinstance(chosen, MaskClass):
+        session.open.choose_class(chosen.value)
+    else:
+        set_tag(session, chosen.name)
+
+
+def set_tag(session: Session, name: str) -> None:
+    """Give the case on screen a tag, or none; a case to do becomes a draft."""
+    case = session.case
+    if case is None or case.tag == name:
+        return
+    status = "draft" if case.status == "todo" and name else case.status
+    session.update_case(case.case, tag=name, status=status)
+
+
+def _mark_empty(session: Session) -> None:
+    if session.open is not None:
+        session.open.mark_empty()
+
+
+def _labels_to_undo(session: Session) -> Labels:
+    """The labels that are being edited: the active Labels layer, else those of the case."""
+    active = session.viewer.layers.selection.active
+    if isinstance(active, Labels) or session.labels is None:
+        return active
+    return session.labels
+
+
+def _run(session: Session, action: Callable[[], None]) -> None:
+    """What a key asked for; a failure is told by a panel if there is one, else by napari."""
+    try:
+        action()
+    except Exception as error:
+        text, details = explain_error(error)
+        if session.receivers(session.trouble):
+            session.trouble.emit(text, details)
+        else:
+            show_error(text)
+
+
+class KeySheet(QDialog):
+    """All keys on one small sheet that stays while one works."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Keys")
+        grid = QGridLayout(self)
+        grid.setHorizontalSpacing(18)
+        grid.setVerticalSpacing(5)
+        for title, keys in (("napari-medseg", KEYS), ("Labels layer", NAPARI_KEYS)):
+            place = grid.rowCount()
+            grid.addWidget(QLabel(f"<b>{title}</b>"), place, 0, 1, 2)
+            for offset, (key, meaning) in enumerate(keys, start=1):
+                grid.addWidget(QLabel(f"<tt>{key}</tt>"), place + offset, 0)
+                grid.addWidget(QLabel(meaning), place + offset, 1)
+
+    def toggle(self) -> None:
+        """Show the sheet, or hide it again."""
+        self.setVisible(not self.isVisible())
