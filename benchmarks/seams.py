@@ -1,0 +1,180 @@
+"""How little overlap keeps seams invisible: stitched labels of a trained network against its own whole-image labels.
+
+Trains the plain U-Net for a few minutes on gland masks, then predicts the images of unseen patients in windows, with
+several ways of blending. Reported per variant: pixels run per image pixel (the cost), pixels that differ from one
+forward pass over the whole image (all, and within 8 pixels of a seam), and Dice against the truth, as the difference to
+that of the whole image with its 95 % interval over images.
+
+    python benchmarks/seams.py ../shared/data/path_glas [--steps 400] [--window 256] [--weights FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as Picture
+from torch.nn import functional
+
+from napari_medseg import metrics
+from napari_medseg.config import NetworkConfig, WindowConfig
+from napari_medseg.inference.engine import predict
+from napari_medseg.inference.predictor import Predictor
+from napari_medseg.inference.windows import plan_windows
+from napari_medseg.models.building import build_segmenter
+from napari_medseg.structures import Image, MaskClass
+
+VARIANTS = [
+    ("gaussian", 0.5),
+    ("gaussian", 0.25),
+    ("gaussian", 0.125),
+    ("gaussian", 0.0625),
+    ("constant", 0.25),
+    ("constant", 0.125),
+    ("crop", 0.5),
+    ("crop", 0.25),
+    ("crop", 0.125),
+    ("crop", 0.0625),
+    ("crop", 0.0),
+]
+MULTIPLE = 16
+
+
+def load(folder: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[tuple[np.ndarray, np.ndarray]]]:
+    """Images (y, x, 3) with binary masks (y, x): of all patients but the last four, and of those."""
+    rows = list(csv.DictReader((folder / "index.csv").open(encoding="utf-8-sig")))
+    patients = sorted({row["patient"] for row in rows}, key=int)
+    unseen = set(patients[-4:])
+    train, test = [], []
+    for row in rows:
+        pixels = np.asarray(Picture.open(folder / "images" / f"{row['id']}.jpg").convert("RGB"))
+        mask = (np.asarray(Picture.open(folder / "masks" / f"{row['id']}.png")) > 0).astype(np.uint8)
+        (test if row["patient"] in unseen else train).append((pixels, mask))
+    return train, test
+
+
+def normalise(pixels: np.ndarray) -> np.ndarray:
+    return (pixels.astype(np.float32) - 150.0) / 60.0
+
+
+def train_network(cases: list[tuple[np.ndarray, np.ndarray]], steps: int, side: int, seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = build_segmenter(NetworkConfig(base_width=16), 3, 2).train().to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
+    started = time.perf_counter()
+    for step in range(steps):
+        images, masks = [], []
+        for index in rng.integers(0, len(cases), 4):
+            pixels, mask = cases[index]
+            y, x = (rng.integers(0, n - side + 1) for n in mask.shape)
+            turn, flip = rng.integers(0, 4), rng.integers(0, 2)
+            cut = (slice(y, y + side), slice(x, x + side))
+            image, label = np.rot90(pixels[cut], turn), np.rot90(mask[cut], turn)
+            images.append(normalise(image[:, ::-1] if flip else image).transpose(2, 0, 1))
+            masks.append(label[:, ::-1] if flip else label)
+        batch = torch.from_numpy(np.stack(images)).to(memory_format=torch.channels_last)
+        loss = functional.cross_entropy(model(batch), torch.from_numpy(np.stack(masks)).long())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if step % 50 == 0:
+            print(f"step {step}: loss {loss.item():.3f}, {time.perf_counter() - started:.0f} s", flush=True)
+    return model.eval()
+
+
+def make_predictor(model: torch.nn.Module, window: tuple[int, int], blend: str, overlap: float) -> Predictor:
+    return Predictor(
+        window=window,
+        multiple=MULTIPLE,
+        scale_of=lambda image: (1.0, 1.0),
+        prepare=lambda image: None,
+        normalise=lambda pixels, _: normalise(pixels),
+        forward=lambda x: (model(x.to(memory_format=torch.channels_last)), None),
+        classes=[MaskClass(value=1, name="gland", color="#0072b2")],
+        tags=(),
+        windows=WindowConfig(blend=blend, overlap=overlap),
+    )
+
+
+def near_seams(shape: tuple[int, int], window: int, distance: int = 8) -> np.ndarray:
+    """Pixels close to where the windows of the least overlap meet; the same pixels for every variant."""
+    near = np.zeros(shape, bool)
+    for axis, length in enumerate(shape):
+        plan = plan_windows(length, window, MULTIPLE, WindowConfig(blend="crop", overlap=0.0625))
+        for _, end in plan.spans[:-1]:
+            band = [slice(None)] * 2
+            band[axis] = slice(max(0, end - distance), end + distance)
+            near[tuple(band)] = True
+    return near
+
+
+def cost(shape: tuple[int, int], window: int, blend: str, overlap: float) -> float:
+    """Pixels run per image pixel."""
+    plans = [plan_windows(n, window, MULTIPLE, WindowConfig(blend=blend, overlap=overlap)) for n in shape]
+    return float(np.prod([len(p.starts) * p.window / p.length for p in plans]))
+
+
+def dice_counts(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return metrics.class_counts(truth, labels, [1])[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--window", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", type=Path, help="kept here, and taken from here where it exists")
+    arguments = parser.parse_args()
+    train, test = load(arguments.data)
+    if arguments.weights and arguments.weights.exists():
+        model = build_segmenter(NetworkConfig(base_width=16), 3, 2).eval().to(memory_format=torch.channels_last)
+        model.load_state_dict(torch.load(arguments.weights, weights_only=True))
+    else:
+        model = train_network(train, arguments.steps, 256, arguments.seed)
+        if arguments.weights:
+            torch.save(model.state_dict(), arguments.weights)
+    compare(model, test, arguments.window)
+
+
+def compare(model: torch.nn.Module, test: list[tuple[np.ndarray, np.ndarray]], window: int) -> None:
+    images = [Image(levels=(pixels,), axes="yxc", rgb=True) for pixels, _ in test]
+    # A window as large as the image: one forward pass.
+    whole = [predict(make_predictor(model, (1024, 1024), "gaussian", 0.25), image).labels for image in images]
+    bands = [near_seams(mask.shape, window) for _, mask in test]
+    base = np.stack([dice_counts(mask, labels) for (_, mask), labels in zip(test, whole, strict=True)])
+    dice = metrics.counts_to_scores(base.sum(axis=0))["dice"]
+    print(f"{len(test)} images of unseen patients, window {window}; whole image: Dice {dice:.4f}")
+    titles = ("overlap", 8), ("cost", 7), ("differs %", 11), ("near seams %", 14), ("Dice - whole", 14)
+    print(f"{'blend':<10}" + "".join(f"{title:>{width}}" for title, width in titles) + "  95 % interval")
+    for blend, overlap in VARIANTS:
+        labels = [predict(make_predictor(model, (window, window), blend, overlap), image).labels for image in images]
+        differs = [a != b for a, b in zip(labels, whole, strict=True)]
+        overall = 100 * np.concatenate([d.ravel() for d in differs]).mean()
+        seam = 100 * np.concatenate([d[band] for d, band in zip(differs, bands, strict=True)]).mean()
+        counts = np.stack([dice_counts(mask, part) for (_, mask), part in zip(test, labels, strict=True)])
+
+        def difference(sums: np.ndarray) -> np.ndarray:
+            scores = metrics.counts_to_scores(sums)["dice"]
+            return scores[..., 0] - scores[..., 1]
+
+        pairs = np.stack([counts, base], axis=1)
+        change = difference(pairs.sum(axis=0))
+        low, high = metrics.bootstrap_interval(pairs, difference, seed=0)
+        spent = np.mean([cost(mask.shape, window, blend, overlap) for _, mask in test])
+        print(
+            f"{blend:<10}{overlap:>8.4f}{spent:>7.2f}{overall:>11.3f}{seam:>14.3f}{change:>14.5f}"
+            f"  [{low:.5f}, {high:.5f}]",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
