@@ -6,6 +6,7 @@ A job is started by a panel, reports through Qt signals in the window's thread, 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -76,6 +77,13 @@ class Job(QObject):
         if application is not None:
             application.aboutToQuit.disconnect(self.end)
         self.finished.emit(outcome)
+
+
+@atexit.register
+def _end_all() -> None:
+    """End what a script leaves behind that closes its window without an event loop to tell of it."""
+    for job in list(Job.running):
+        job.end()
 
 
 class ChildJob(Job):

@@ -6,6 +6,7 @@ from typing import Any
 
 import napari
 from napari.layers import Image as ImageLayer
+from napari.layers import Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
@@ -28,6 +29,7 @@ class ImageLayerBox(CalmComboBox):
         viewer.layers.selection.events.active.connect(self._follow)
         self.currentIndexChanged.connect(lambda _: self.layer_changed.emit())
         self.destroyed.connect(self.disconnect_viewer)
+        self.setPlaceholderText("No image is open")
         self._relist()
 
     @property
@@ -44,7 +46,7 @@ class ImageLayerBox(CalmComboBox):
 
     def _relist(self, event: Any = None) -> None:
         chosen = self.currentData()
-        layers = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, ImageLayer)]
+        layers = [layer for layer in reversed(self._viewer.layers) if _can_be_predicted(layer)]
         self.blockSignals(True)
         self.clear()
         for layer in layers:
@@ -58,3 +60,8 @@ class ImageLayerBox(CalmComboBox):
         index = self.findData(event.value) if isinstance(event.value, ImageLayer) else -1
         if index >= 0:
             self.setCurrentIndex(index)
+
+
+def _can_be_predicted(layer: Layer) -> bool:
+    """Images, but not the probabilities that a prediction added."""
+    return isinstance(layer, ImageLayer) and "prediction" not in layer.metadata

@@ -32,6 +32,7 @@ class ModelChooser(QWidget):
         self.card: ModelCard | None = None
         self._box = CalmComboBox()
         self._box.setObjectName("model")
+        self._box.setPlaceholderText("Train a model, or choose a file")
         self._card, self._use = words(), words("Research use only: not a medical device.", faint=True)
         self._fault = SentenceLabel()
         self._browse = button("File …", self._ask, tip="Choose a model file", name="browse_model")
@@ -58,6 +59,7 @@ class ModelChooser(QWidget):
         self._box.clear()
         for path in models:
             self._box.addItem(model_name(path), path)
+        self._box.setCurrentIndex(-1)
         self._box.blockSignals(False)
         self.choose(self.path or (models[0] if models else None))
 
@@ -112,7 +114,7 @@ def card_text(path: Path, card: ModelCard) -> str:
         f"{name.replace('_', ' ')} {value:.3f}" for name, value in card.training.scores.items() if value is not None
     ]
     if scores:
-        lines.append(html.escape(", ".join(scores)))
+        lines.append(html.escape(" · ".join(scores)))
     cases = card.training.cases.get("train", {}).get("cases")
     date = datetime.fromtimestamp(path.stat().st_mtime).strftime("%d %b %Y, %H:%M")
     lines.append(f"{f'{cases} training cases, ' if cases else ''}{date}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import napari
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QFrame, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from napari_medseg.api.prediction import model_name
@@ -154,8 +155,7 @@ class PredictPanel(QWidget):
         self._show_accepted(result, case, taken)
 
     def _show_accepted(self, result: Result, case: str, taken: int) -> None:
-        what = f"{taken:,} pixels" if result.layers or result.labels else "the tag"
-        self.results.row_of(result).set_accepted(f"Draft of {case}: {what} taken over.")
+        self.results.row_of(result).set_accepted(_accepted_text(result, case, taken))
         for layer in result.layers:
             layer.visible = False
         self._accept_all.setVisible(len(self.results.waiting()) > 1)
@@ -217,6 +217,11 @@ class PredictPanel(QWidget):
         elif not busy and self._state.text() != "Stopped.":
             self._state.setText("")
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """List models that were trained while the panel was hidden (Qt's hook)."""
+        super().showEvent(event)
+        self._list_models()
+
     def _list_models(self) -> None:
         dataset = self.session.dataset
         self.models.list_models(dataset.path / "runs" if dataset is not None else None)
@@ -266,3 +271,12 @@ class PredictPanel(QWidget):
     def _on_model_chosen(self, path: Path | None) -> None:
         self.session.set_model(path)
         self._refresh()
+
+
+def _accepted_text(result: Result, case: str, taken: int) -> str:
+    """What became of a result that was accepted."""
+    if taken:
+        return f"Draft of {case}: {taken:,} pixels taken over."
+    if result.layers or result.labels:
+        return f"{case}: every pixel had been looked at by a person, and stays."
+    return f"Draft of {case}: the tag taken over."

@@ -35,6 +35,7 @@ def add_prediction(viewer: napari.Viewer, prediction: Prediction, *, model: str,
         pixels = np.asarray(prediction.labels)
         labels: Labels = add_labels(viewer, pixels, prediction.classes, name=name, beside=beside)
         labels.translate = place
+        labels.metadata["prediction"] = model
         layers.append(labels)
     if prediction.probabilities is not None:
         layers += _add_probabilities(viewer, prediction, model=model, beside=beside, place=place)
@@ -57,6 +58,7 @@ def _add_probabilities(
             contrast_limits=(0.0, 1.0),
             blending="additive",
             visible=False,
+            metadata={"prediction": model},
             **spatial_kwargs(beside),
         )
         layer.translate = place

@@ -82,6 +82,8 @@ class TrainingPreviews:
         layers = add_image(self._viewer, dataclasses.replace(image, name=f"{case} · validation image"))
         self._images = list(layers)
         for layer in layers:
+            # As for layers of an open case, so that nothing offers to add the image to the data set again.
+            layer.metadata["case"] = case
             layer.visible = session.case is None
         return layers[0]
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from napari_medseg.training.events import duration
 from napari_medseg.widgets.curves import Curves
 from napari_medseg.widgets.fold import Fold
 from napari_medseg.widgets.look import SentenceLabel
+from napari_medseg.widgets.parts import words
 from napari_medseg.widgets.result_card import ResultCard
 from napari_medseg.widgets.stage_timeline import StageTimeline
 
@@ -30,9 +31,7 @@ class RunView(QWidget):
         self._bar = QProgressBar()
         self._bar.setRange(0, 0)
         self._bar.setTextVisible(False)
-        self._state, self._machine = QLabel(), QLabel()
-        for label in (self._state, self._machine):
-            label.setWordWrap(True)
+        self._state, self._machine = words(), words(faint=True)
         self._warnings = Fold("Warnings")
         self._chosen = ""
         layout = QVBoxLayout(self)
@@ -75,8 +74,9 @@ class RunView(QWidget):
         """Show that the run is over."""
         self._bar.setVisible(False)
         self.timeline.stop_running("failed" if outcome == "failed" else "stopped")
-        words = {"done": "", "cancelled": "Stopped; what was trained so far is kept and can be resumed."}
-        self._set_state(words.get(outcome, ""))
+        self._set_state(
+            "Stopped; what was trained so far is kept and can be resumed." if outcome == "cancelled" else ""
+        )
 
     @property
     def state(self) -> str:
@@ -101,8 +101,6 @@ class RunView(QWidget):
 
     def _on_stage_started(self, event: Mapping[str, Any]) -> None:
         self.timeline.set_state(event["stage"], "running", title=event["title"])
-        if not self._chosen:
-            self.curves.show_stage(event["stage"])
         self._bar.setRange(0, 0)
         cases = event.get("cases", {})
         self._set_state(f"{cases.get('train', 0)} training and {cases.get('validation', 0)} validation cases")
@@ -110,15 +108,17 @@ class RunView(QWidget):
     def _on_step(self, event: Mapping[str, Any]) -> None:
         self._bar.setRange(0, event["steps"])
         self._bar.setValue(event["step"])
-        words = [f"step {event['step']} of {event['steps']}"]
+        parts = [f"step {event['step']} of {event['steps']}"]
         if event.get("loss") is not None:
-            words.append(f"loss {event['loss']:.3f}")
+            parts.append(f"loss {event['loss']:.3f}")
         if event.get("eta_seconds") is not None:
-            words.append(f"{duration(event['eta_seconds'])} left in this stage")
-        self._set_state(" · ".join(words))
+            parts.append(f"{duration(event['eta_seconds'])} left in this stage")
+        self._set_state(" · ".join(parts))
 
     def _on_epoch_ended(self, event: Mapping[str, Any]) -> None:
         stage = event["stage"]
+        if not self._chosen:
+            self.curves.show_stage(stage)
         self.curves.add_epoch(
             stage,
             event["epoch"],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_medseg.widgets.look import Meaning, sign
 
@@ -32,13 +32,15 @@ class StageRow(QWidget):
         self.name = name
         self.state: State = "waiting"
         self._sign, self._note = QLabel(), QLabel()
-        self._sign.setFixedWidth(14)
-        self._title = QToolButton()
-        self._title.setText(title)
-        self._title.setAutoRaise(True)
+        self._sign.setFixedWidth(20)
+        self._title = QPushButton(title)
+        self._title.setFlat(True)
+        self._title.setAutoDefault(False)
         self._title.setToolTip("Show the curves of this stage")
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._title.setStyleSheet("QToolButton { text-align: left; border: none; }")
+        self._title.setStyleSheet(
+            "QPushButton { text-align: left; border: none; background: transparent; padding: 2px; }"
+        )
         self._title.clicked.connect(lambda: self.chosen.emit(self.name))
         self._note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         layout = QHBoxLayout(self)

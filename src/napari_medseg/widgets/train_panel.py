@@ -12,10 +12,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -24,8 +22,10 @@ from qtpy.QtWidgets import (
 from napari_medseg.errors import MedsegError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import SCHEMES
-from napari_medseg.widgets.jobs import ChildJob, explain_error
+from napari_medseg.widgets.errors import shown_errors
+from napari_medseg.widgets.jobs import ChildJob
 from napari_medseg.widgets.notice import Notice
+from napari_medseg.widgets.parts import button, row, words
 from napari_medseg.widgets.previews import TrainingPreviews
 from napari_medseg.widgets.run_files import SETTINGS_NAME, InterruptedRun, check_name, free_name, interrupted_runs
 from napari_medseg.widgets.run_view import RunView
@@ -61,6 +61,7 @@ class TrainPanel(QWidget):
         self._connect()
         self._show_dataset()
 
+    @shown_errors
     def start(self) -> None:
         """Start a new run with the settings as edited; says in the panel what keeps it from starting."""
         dataset = self.session.dataset
@@ -68,22 +69,17 @@ class TrainPanel(QWidget):
             return
         runs = dataset.path / "runs"
         name = self._name.text().strip()
-        try:
-            check_name(runs, name)
-            config = self.setup.config().model_dump(mode="json")
-            self._launch(self.setup.scheme.key, runs / name, config, drafts=self.setup.include_drafts)
-        except MedsegError as error:
-            self.notice.show_error(*explain_error(error))
+        check_name(runs, name)
+        config = self.setup.config().model_dump(mode="json")
+        self._launch(self.setup.scheme.key, runs / name, config, drafts=self.setup.include_drafts)
 
+    @shown_errors
     def resume(self) -> None:
         """Go on with the interrupted run that the panel offers."""
         run = self._interrupted
         if run is None or self.job is not None:
             return
-        try:
-            self._launch(run.scheme, run.path, run.config, resume=True, drafts=self.setup.include_drafts)
-        except MedsegError as error:
-            self.notice.show_error(*explain_error(error))
+        self._launch(run.scheme, run.path, run.config, resume=True, drafts=self.setup.include_drafts)
 
     def cancel(self) -> None:
         """Stop the run; its last checkpoint stays."""
@@ -101,7 +97,6 @@ class TrainPanel(QWidget):
         arguments += ["--config", str(settings)]
         arguments += ["--resume"] * resume + ["--include-drafts"] * drafts
         self._run = run
-        self.notice.clear()
         self._previews.begin()
         self._preview_box.setChecked(True)
         self.run_view.begin(SCHEMES[scheme].stage_titles.items())
@@ -145,8 +140,8 @@ class TrainPanel(QWidget):
 
     def _show_dataset(self) -> None:
         dataset = self.session.dataset
-        words = "Open or make a data set in the tab Cases first." if dataset is None else dataset.info.name
-        self._data.setText(words)
+        name = dataset.info.name if dataset is not None else ""
+        self._data.setText(f"Data set: {name}" if name else "Open or make a data set in the tab Cases first.")
         self._data.setToolTip("" if dataset is None else str(dataset.path))
         self._offer_runs()
 
@@ -167,14 +162,13 @@ class TrainPanel(QWidget):
         self._start.setEnabled(self.job is None and self.setup.is_ready())
 
     def _build(self) -> None:
-        self._data = QLabel()
-        self._data.setWordWrap(True)
+        self._data = words()
         self._preview_box = QCheckBox("Show predictions on validation cases")
         self._preview_box.setVisible(False)
         inner = QWidget()
         content = QVBoxLayout(inner)
-        content.setContentsMargins(6, 6, 6, 6)
-        for widget in (self._data, self.setup, self.run_view, self._preview_box):
+        content.setContentsMargins(10, 8, 10, 8)
+        for widget in (self._data, self.run_view, self._preview_box, self.setup):
             content.addWidget(widget)
         content.addStretch(1)
         self.run_view.setVisible(False)
@@ -194,31 +188,23 @@ class TrainPanel(QWidget):
         self._name.setObjectName("run_name")
         label = QLabel("Run")
         label.setBuddy(self._name)
-        row = QHBoxLayout(self._name_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(label)
-        row.addWidget(self._name, 1)
-        self._start, self._cancel, self._resume = QPushButton("Start"), QPushButton("Cancel"), QPushButton("Resume")
-        self._start.setToolTip("Train in a process of its own; napari stays free for other work.")
-        self._cancel.setToolTip("Stop; the last checkpoint is kept and can be resumed.")
+        self._name_row.setLayout(row(label, self._name, stretch=self._name))
+        tip = "Train in a process of its own; napari stays free for other work."
+        self._start = button("Start", self.start, tip=tip, name="start", primary=True)
+        tip = "Stop; the last checkpoint is kept and can be resumed."
+        self._cancel = button("Cancel", self.cancel, tip=tip, name="cancel")
+        self._resume = button("Resume", self.resume, tip="Go on with the run that was interrupted", name="resume")
         bar = QWidget()
         content = QVBoxLayout(bar)
-        content.setContentsMargins(6, 2, 6, 6)
+        content.setContentsMargins(10, 2, 10, 10)
         content.addWidget(self.notice)
         content.addWidget(self._name_row)
-        buttons = QHBoxLayout()
-        for button, name in ((self._resume, "resume"), (self._cancel, "cancel"), (self._start, "start")):
-            button.setObjectName(name)
-            buttons.addWidget(button, 2 if button is self._start else 1)
-        content.addLayout(buttons)
+        content.addLayout(row(self._resume, self._cancel, self._start, stretch=self._start))
         self._cancel.setVisible(False)
         self._resume.setVisible(False)
         return bar
 
     def _connect(self) -> None:
-        self._start.clicked.connect(self.start)
-        self._resume.clicked.connect(self.resume)
-        self._cancel.clicked.connect(self.cancel)
         self._preview_box.toggled.connect(lambda on: setattr(self._previews, "enabled", on))
         self.run_view.use_model.connect(self._on_use)
         self.setup.changed.connect(self._refresh)
