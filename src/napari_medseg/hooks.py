@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ def image_layers(image: Image) -> list[LayerData]:
     keywords: dict[str, Any] = image_kwargs(image)
     facts = {"path": str(image.path), "kind": image.kind, "series": image.series, "warnings": list(image.warnings)}
     keywords["metadata"] = {**keywords.get("metadata", {}), "medseg": facts}
-    classes = classes_of(image.path, image) if image.path is not None else ()
+    classes = classes_of(image)
     if (classes or "image-label" in image.metadata) and "c" not in image.axes and image.dtype.kind in "iu":
         return [_labels_layer(image, classes, keywords)]
     if image.dtype == np.uint8:
@@ -77,7 +78,7 @@ def _labels_layer(image: Image, classes: Sequence[MaskClass], keywords: dict[str
     keywords["metadata"]["medseg"]["classes"] = _as_json(classes)
     if classes:
         keywords |= {"colormap": class_colormap(classes), "features": class_features(classes)}
-    size = int(np.prod(image.shape, dtype=np.int64)) * image.dtype.itemsize
+    size = math.prod(image.shape) * image.dtype.itemsize
     if max(image.shape) <= _LARGEST_PAINTABLE and size <= _LARGEST_PAINTABLE_BYTES:
         return np.array(image.data[...]), keywords, "labels"
     return (*_levels(image, keywords), "labels")

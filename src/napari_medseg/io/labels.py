@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
-import tifffile
 
 from napari_medseg.errors import MedsegError, ReadError, WriteError
 from napari_medseg.io import ome_zarr, raster, tiff
@@ -22,9 +21,9 @@ from napari_medseg.io.reading import EAGER_BYTES, recognise
 from napari_medseg.io.writing import is_zarr_name
 from napari_medseg.structures import ArrayLike, Image, MaskClass
 
-#: Key of the map annotation that holds our classes in OME-XML.
-_CLASSES_KEY = "napari-medseg.classes"
-_SOURCE_KEY = "napari-medseg.source"
+#: Keys of what OME-TIFF has no word for.
+_CLASSES_KEY = "classes"
+_SOURCE_KEY = "source"
 _AXES = {2: "yx", 3: "zyx", 4: "tzyx"}
 
 
@@ -72,7 +71,7 @@ def read_labels(path: str | os.PathLike[str]) -> LabelImage:
         image = _read_numbers(place, found.name)
         image = _without_grey_channels(place, image)
         labels = _integers(place, image.data)
-        classes = classes_of(place, image)
+        classes = classes_of(image)
     except MedsegError:
         raise
     except Exception as error:
@@ -108,7 +107,7 @@ def _without_grey_channels(path: Path, image: Image) -> Image:
 
 
 def _integers(path: Path, labels: ArrayLike) -> ArrayLike:
-    size = int(np.prod(labels.shape, dtype=np.int64)) * np.dtype(labels.dtype).itemsize
+    size = math.prod(labels.shape) * np.dtype(labels.dtype).itemsize
     kind = np.dtype(labels.dtype).kind
     if kind in "iu" and size > EAGER_BYTES and isinstance(labels, LazyArray):
         return labels
@@ -122,12 +121,16 @@ def _integers(path: Path, labels: ArrayLike) -> ArrayLike:
     return pixels
 
 
-def classes_of(path: Path, image: Image) -> tuple[MaskClass, ...]:
+def classes_of(image: Image) -> tuple[MaskClass, ...]:
     """The classes that a label file names: OME-Zarr's ``image-label``, or our annotation in OME-XML."""
     described = image.metadata.get("image-label")
     if isinstance(described, Mapping):
         return _classes_from_zarr(described)
-    return _classes_from_tiff(path) if path.is_file() else ()
+    try:
+        return tuple(MaskClass(**entry) for entry in json.loads(image.metadata.get(_CLASSES_KEY, "[]")))
+    except (json.JSONDecodeError, TypeError):
+        # Edited by another program: the labels are still good.
+        return ()
 
 
 def _classes_from_zarr(described: Mapping[str, Any]) -> tuple[MaskClass, ...]:
@@ -140,21 +143,6 @@ def _classes_from_zarr(described: Mapping[str, Any]) -> tuple[MaskClass, ...]:
             color = "#{:02x}{:02x}{:02x}".format(*(int(v) & 255 for v in rgb[:3]))
             found.append(MaskClass(value=value, name=names.get(value) or f"class {value}", color=color))
     return tuple(found)
-
-
-def _classes_from_tiff(path: Path) -> tuple[MaskClass, ...]:
-    with path.open("rb") as file:
-        if not tiff.FORMAT.recognises(path, file.read(4)):
-            return ()
-    with tifffile.TiffFile(path) as tif:
-        xml = tif.ome_metadata if tif.is_ome else None
-    try:
-        entries = ElementTree.fromstring(xml).iter() if xml else ()
-        texts = [e.text for e in entries if e.attrib.get("K") == _CLASSES_KEY]
-        return tuple(MaskClass(**entry) for entry in json.loads(texts[0] or "[]")) if texts else ()
-    except (ElementTree.ParseError, json.JSONDecodeError, TypeError):
-        # Edited by another program: the labels are still good.
-        return ()
 
 
 def write_labels(

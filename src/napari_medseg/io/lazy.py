@@ -99,6 +99,8 @@ class LazyArray:
                 f"Pixels of {self.source} cannot be read ({first_line(error)}): "
                 "the file may be damaged or cut short, copy it again from its source."
             ) from error
+        if pixels.shape != tuple(part.stop - part.start for part in block):
+            raise ReadError(f"{self.source} holds another number of pixels than it says: the file may be damaged.")
         return np.asarray(pixels, dtype=self.dtype)
 
 

@@ -14,6 +14,7 @@ import tifffile
 
 from napari_medseg.io.atomic import replacing
 from napari_medseg.io.lazy import LazyArray, with_axes, wrapped
+from napari_medseg.io.ome_xml import OWN_PREFIX
 from napari_medseg.io.units import PIXEL
 from napari_medseg.structures import ArrayLike
 
@@ -61,7 +62,7 @@ def write_ome_tiff(
     name, channels
         Of the image and its channels.
     facts
-        Text by key, kept as a map annotation.
+        Text by key, kept as a map annotation and given back in `Image.metadata`.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def write_ome_tiff(
     if channels and not rgb:
         metadata["Channel"] = {"Name": list(channels)}
     if facts:
-        metadata["MapAnnotation"] = dict(facts)
+        metadata["MapAnnotation"] = {OWN_PREFIX + key: text for key, text in facts.items()}
     options: dict[str, Any] = {
         "photometric": "rgb" if rgb else "minisblack",
         "compression": "zlib",

@@ -27,6 +27,8 @@ _MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 _OLD_AXES = ("t", "c", "z", "y", "x")
 #: Attribute, beside the OME metadata, that keeps what OME-Zarr has no word for.
 OWN_KEY = "napari-medseg"
+#: A chunk above this would be decoded as a whole for every pixel in it.
+_LARGEST_CHUNK_BYTES = 2**31
 _RGB_COLORS = ("FF0000", "00FF00", "0000FF")
 
 
@@ -211,6 +213,8 @@ def _to_image(
 def _level(path: Path, array: Any, axes: str, kept: str) -> LazyArray:
     if np.dtype(array.dtype).kind not in "buif":
         raise ReadError(f"{path} stores numbers of the type {array.dtype}, which is no pixel: convert it first.")
+    if math.prod(array.chunks) * np.dtype(array.dtype).itemsize > _LARGEST_CHUNK_BYTES:
+        raise ReadError(f"{path} stores pixels in chunks too large to read ({array.chunks}): convert it first.")
     # A level may be one pixel thin where the finest is not (z halved once too often): it keeps that axis.
     return with_axes(wrapped(array, str(path)), axes, kept)
 

@@ -85,20 +85,24 @@ def _orientation(picture: Picture) -> int:
     return value if value in _TURNS else 1
 
 
-def _is_deep_color_png(picture: Picture, path: Path) -> bool:
-    """Whether it is a PNG of 16 bits and several channels, which Pillow would cut down to 8 bits."""
-    if not isinstance(picture, PngImagePlugin.PngImageFile):
-        return False
+def _png_format(path: Path) -> tuple[int, int] | None:
+    """Bit depth and colour type (0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA) of a PNG; None for others."""
     with path.open("rb") as file:
         head = file.read(26)
-    return head[24] == 16 and head[25] in (2, 4, 6)
+    return (head[24], head[25]) if head.startswith(PNG_MAGIC) else None
 
 
-def _grey_type(picture: Picture) -> np.dtype[Any] | None:
-    """Type of a picture of one channel; None for colours."""
-    if picture.mode.startswith("I"):
-        return np.dtype(np.uint16 if picture.format == "PNG" else np.int32)
-    return {"1": np.dtype(np.uint8), "L": np.dtype(np.uint8), "LA": np.dtype(np.uint8)}.get(picture.mode)
+def _is_deep_color_png(path: Path) -> bool:
+    """Whether it is a PNG of 16 bits and several channels, which Pillow would cut down to 8 bits."""
+    return _png_format(path) in ((16, 2), (16, 4), (16, 6))
+
+
+def _stored_type(picture: Picture, path: Path, *, indices: bool) -> tuple[np.dtype[Any], bool]:
+    """Type of a value as it is given out, and whether there is one value per pixel."""
+    if picture.mode.startswith("I") or _png_format(path) == (16, 4):
+        return np.dtype(np.uint16), True
+    grey = picture.mode in ("1", "L", "LA") or (indices and picture.mode == "P")
+    return np.dtype(np.uint16 if _is_deep_color_png(path) else np.uint8), grey
 
 
 class _Decoded:
@@ -124,14 +128,26 @@ class _Decoded:
 def _decode(path: Path, orientation: int, *, indices: bool) -> npt.NDArray[Any]:
     """All pixels, (y, x) or (y, x, 3), turned upright."""
     with _open(path) as picture:
-        if _is_deep_color_png(picture, path):
+        if _is_deep_color_png(path):
             pixels = imagecodecs.png_decode(path.read_bytes())
             pixels = flatten_alpha(pixels) if pixels.shape[-1] in (2, 4) else pixels
             pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
             return _turned(pixels, orientation)
         picture.load()
         upright = picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
-        return _to_array(upright, picture.mode, indices=indices, grey=_grey_type(picture))
+        return _to_indices(upright, path) if indices else _to_colors(upright)
+
+
+def _to_indices(picture: Picture, path: Path) -> npt.NDArray[Any]:
+    """The numbers as stored, (y, x) or (y, x, colours)."""
+    if picture.mode == "LA":
+        return np.asarray(picture.getchannel("L"))
+    pixels = np.asarray(picture)
+    if picture.mode in ("1", "P"):
+        return pixels.astype(np.uint8)
+    # Pillow spreads grey values of 2 and 4 bits over 0..255; as labels they are small numbers.
+    depth, color_type = _png_format(path) or (8, 0)
+    return pixels // (255 // (2**depth - 1)) if color_type == 0 and depth in (2, 4) else pixels
 
 
 def _turned(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
@@ -142,17 +158,15 @@ def _turned(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     return pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
 
 
-def _to_array(picture: Picture, mode: str, *, indices: bool, grey: np.dtype[Any] | None) -> npt.NDArray[Any]:
-    if indices and mode in ("P", "1"):
-        return np.asarray(picture).astype(np.uint8)
-    if mode == "1":
-        return np.asarray(picture.convert("L"))
-    transparent = picture.has_transparency_data
-    if grey is not None:
-        if transparent and mode in ("L", "LA"):
-            return flatten_alpha(np.asarray(picture.convert("LA")))[..., 0]
-        return np.asarray(picture).astype(grey, copy=False)
-    if transparent:
+def _to_colors(picture: Picture) -> npt.NDArray[Any]:
+    """(y, x) of grey, or (y, x, 3); transparent parts become white."""
+    if picture.mode.startswith("I"):
+        return np.asarray(picture).astype(np.uint16)
+    if picture.mode in ("1", "L", "LA"):
+        if not picture.has_transparency_data:
+            return np.asarray(picture.convert("L"))
+        return flatten_alpha(np.asarray(picture.convert("LA")))[..., 0]
+    if picture.has_transparency_data:
         return flatten_alpha(np.asarray(picture.convert("RGBA")))
     return np.asarray(picture.convert("RGB"))
 
@@ -183,27 +197,23 @@ def read_raster(path: Path, series: int | None, *, indices: bool = False) -> Ima
     with _open(path) as picture:
         _check_promise(path, picture)
         orientation = _orientation(picture)
-        deep = _is_deep_color_png(picture, path)
         if picture.has_transparency_data and not (indices and picture.mode == "P"):
             warnings.append("Its transparent parts were laid on white.")
         if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
             warnings.append(f"Its {picture.mode} colours were converted to red, green, blue without a colour profile.")
-        grey = np.dtype(np.uint8) if indices and picture.mode == "P" else _grey_type(picture)
-        if deep and picture.mode in ("LA", "I;16", "I", "L"):
-            grey = np.dtype(np.uint16)
+        dtype, grey = _stored_type(picture, path, indices=indices)
         width, height = picture.size
     if orientation >= 5:
         width, height = height, width
-    dtype = grey if grey is not None else np.dtype(np.uint16 if deep else np.uint8)
-    shape = (height, width) if grey is not None else (height, width, 3)
+    shape = (height, width) if grey else (height, width, 3)
     pixels = LazyArray(shape, dtype, _Decoded(path, orientation, indices=indices), source=str(path))
     return Image(
         levels=(pixels,),
-        axes="yx" if grey is not None else "yxc",
+        axes="yx" if grey else "yxc",
         name=path.stem,
         path=path,
-        channels=() if grey is not None else ("red", "green", "blue"),
-        rgb=grey is None,
+        channels=() if grey else ("red", "green", "blue"),
+        rgb=not grey,
         warnings=tuple(warnings),
     )
 

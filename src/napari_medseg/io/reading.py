@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -102,7 +103,7 @@ def _head(path: Path) -> bytes:
 
 def _loaded(image: Image) -> Image:
     pixels = image.data
-    size = int(np.prod(image.shape, dtype=np.int64)) * image.dtype.itemsize
+    size = math.prod(image.shape) * image.dtype.itemsize
     if len(image.levels) > 1 or size > EAGER_BYTES:
         return image
     return replace(image, levels=(np.asarray(pixels[...]),))

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from xml.etree import ElementTree
 
 import tifffile
 
+from napari_medseg.io.ome_xml import OmeXml
 from napari_medseg.io.units import PIXEL, unit_name
 
 #: Dots per inch that programs write into files without knowing anything about the object.
@@ -36,7 +36,7 @@ def spacing_of(series: tifffile.TiffPageSeries, index: int, tif: tifffile.TiffFi
     """What a TIFF file says about distances, the most specific source first: OME, Aperio, ImageJ, resolution tags."""
     page = series.keyframe
     if tif.is_ome and tif.ome_metadata:
-        return _from_ome(tif.ome_metadata, index)
+        return _from_ome(OmeXml(tif.ome_metadata).pixels_attributes(index))
     if tif.is_svs:
         mpp = tifffile.tifffile.svs_description_metadata(page.description).get("MPP")
         return _in_plane(mpp, mpp, "micrometer")
@@ -61,16 +61,8 @@ def _in_plane(y: object, x: object, unit: str | None) -> AxisSpacing:
     return AxisSpacing({"y": (dy, unit), "x": (dx, unit)})
 
 
-def _from_ome(xml: str, index: int) -> AxisSpacing:
-    """`Pixels` attributes of image number `index`; the unit of lengths is micrometer unless said otherwise."""
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return AxisSpacing()
-    pixels = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
-    if index >= len(pixels):
-        return AxisSpacing()
-    attributes = pixels[index].attrib
+def _from_ome(attributes: Mapping[str, str]) -> AxisSpacing:
+    """Attributes of OME's `Pixels`; the unit of lengths is micrometer unless said otherwise."""
     found: dict[str, tuple[float, str]] = {}
     sources = (("z", "PhysicalSizeZ", "µm"), ("y", "PhysicalSizeY", "µm"), ("x", "PhysicalSizeX", "µm"))
     for axis, key, default in (*sources, ("t", "TimeIncrement", "s")):

@@ -20,16 +20,19 @@ import zarr
 from napari_medseg.errors import ReadError
 from napari_medseg.io.format import Format, choose_series
 from napari_medseg.io.lazy import Block, LazyArray, with_axes
+from napari_medseg.io.ome_xml import OmeXml
 from napari_medseg.io.spacing import spacing_of
 from napari_medseg.io.tiff_colors import ColorPlan, plan_colors
-from napari_medseg.structures import Image, Kind
+from napari_medseg.structures import KINDS, Image, Kind
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: Pictures beside the slide that may show a patient's name, or are only there for preview; never offered.
 _HIDDEN = {"label", "macro", "thumbnail", "label image", "macro image", "thumbnail image", "overview", "map"}
 #: A strip or tile above this would be decoded as a whole for every pixel in it.
 _LARGEST_PIECE_BYTES = 2**30
-#: tifffile's further axis letters all mean "one image after another".
+#: What tifffile logs when a page is said to lie beyond the file's end.
+_BROKEN_CHAIN = "invalid page offset"
+#: tifffile's axis letters; its further ones all mean "one image after another".
 _SPATIAL = {"Y": "y", "X": "x", "Z": "z", "T": "t", "C": "c", "S": "c"}
 
 
@@ -43,7 +46,9 @@ class _Notes(logging.Handler):
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage().splitlines()[0][:300])
+        text = f"The file is not quite in order ({record.getMessage().splitlines()[0][:200]})."
+        if text not in self.texts:
+            self.texts.append(text)
 
 
 @contextmanager
@@ -69,6 +74,7 @@ class _Source:
         self._series = series
         self._process = 0
         self._lock = threading.Lock()
+        self._file: tifffile.TiffFile | None = None
         self._arrays: dict[int, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -79,12 +85,15 @@ class _Source:
         with self._lock:
             if self._process != os.getpid():
                 self._arrays, self._process = {}, os.getpid()
-                self._file = tifffile.TiffFile(self._path)
+                self._file = None
             if level not in self._arrays:
-                self._arrays[level] = self._open(level)
+                # What is odd about the file was told when its header was read.
+                with _noted():
+                    self._arrays[level] = self._open(level)
         return np.asarray(self._arrays[level][block])
 
     def _open(self, level: int) -> Any:
+        self._file = self._file or tifffile.TiffFile(self._path)
         series = self._file.series[self._series]
         part = series.levels[level]
         if _is_plain(part):
@@ -121,26 +130,30 @@ def read_tiff(path: Path, series: int | None, *, indices: bool = False) -> Image
         The file is cut short, promises what it cannot hold, or stores pixels in a way that cannot be shown.
     """
     with _noted() as notes, tifffile.TiffFile(path) as tif:
-        shown = [i for i, s in enumerate(tif.series) if not _is_hidden(tif, s)]
+        # Looking at the series makes tifffile follow the chain of pages to its end.
+        all_series = list(tif.series)
+        if any(_BROKEN_CHAIN in note for note in notes):
+            raise ReadError(f"{path} is cut short: pages are missing at its end, copy it again from its source.")
+        shown = [i for i, s in enumerate(all_series) if not _is_hidden(tif, s)]
         if not shown:
             raise ReadError(f"{path} holds no image: it may be cut short, copy it again from its source.")
-        names = tuple(tif.series[i].name for i in shown)
+        names = tuple(all_series[i].name for i in shown)
         chosen = choose_series(path, series, names)
         index = shown[chosen]
-        found = tif.series[index]
+        found = all_series[index]
         for level in found.levels:
             _check_promise(path, level)
         axes, order = _axes(path, found)
         colors = plan_colors(path, found, axes, indices=indices)
         distances = spacing_of(found, index, tif).along(colors.axes.replace("c", ""))
         warnings = [*notes, *colors.warnings, *_orientation_warning(found)]
-        kind: Kind = "slide" if tif.is_svs or tif.is_ndpi or (len(found.levels) > 1 and colors.rgb) else "image"
         channels = colors.channels or _channel_names(tif, index, found, colors)
         source = _Source(path, index)
         levels = tuple(
             colors.apply(with_axes(_lazy(path, source, i, level), order, axes)) for i, level in enumerate(found.levels)
         )
         metadata = _metadata(tif)
+        kind = _kind(tif, found, colors, metadata.pop("kind", None))
     spacing, units = distances if distances is not None else (None, None)
     return Image(
         levels=levels,
@@ -157,6 +170,13 @@ def read_tiff(path: Path, series: int | None, *, indices: bool = False) -> Image
         warnings=tuple(warnings),
         metadata=metadata,
     )
+
+
+def _kind(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, colors: ColorPlan, own: object) -> Kind:
+    """The kind that we wrote into the file; else slides are known by their scanner or by a pyramid in colour."""
+    written = next((kind for kind in KINDS if kind == own), None)
+    pyramid = len(series.levels) > 1 and colors.rgb
+    return written or ("slide" if tif.is_svs or tif.is_ndpi or pyramid else "image")
 
 
 def _lazy(path: Path, source: _Source, index: int, level: tifffile.TiffPageSeries) -> LazyArray:
@@ -247,8 +267,8 @@ def _channel_names(
         return ()
     count = series.shape[series.axes.index("C")] if "C" in series.axes else colors.samples
     names: list[str] = []
-    if tif.is_ome and tif.ome_metadata:
-        names = _ome_channel_names(tif.ome_metadata, index)
+    if tif.is_ome:
+        names = OmeXml(tif.ome_metadata).channel_names(index)
     elif tif.is_imagej and tif.imagej_metadata:
         names = [str(label) for label in tif.imagej_metadata.get("Labels", ())]
     if len(names) != count or not all(names):
@@ -256,24 +276,12 @@ def _channel_names(
     return tuple(names)
 
 
-def _ome_channel_names(xml: str, index: int) -> list[str]:
-    from xml.etree import ElementTree
-
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return []
-    pixels = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
-    channels = [e for e in pixels[index] if e.tag.rpartition("}")[2] == "Channel"] if index < len(pixels) else []
-    return [channel.attrib.get("Name", "") for channel in channels]
-
-
 def _metadata(tif: tifffile.TiffFile) -> dict[str, Any]:
     """Facts worth keeping; scanner descriptions as a whole may name patients and operators."""
-    if not tif.is_svs:
-        return {}
-    power = tifffile.tifffile.svs_description_metadata(tif.pages.first.description).get("AppMag")
-    return {"objective_power": power} if isinstance(power, int | float) else {}
+    if tif.is_svs:
+        power = tifffile.tifffile.svs_description_metadata(tif.pages.first.description).get("AppMag")
+        return {"objective_power": power} if isinstance(power, int | float) else {}
+    return dict(OmeXml(tif.ome_metadata).own_facts()) if tif.is_ome else {}
 
 
 FORMAT = Format(name="a TIFF file", recognises=_recognises, read=read_tiff)

@@ -58,7 +58,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> Path:
     if is_zarr_name(place):
         write_pyramid(place, image.data, halve=halved_by_mean, attributes=_omero(image), kind=image.kind, **known)
     else:
-        write_ome_tiff(place, image.data, rgb=image.rgb, channels=image.channels, **known)
+        write_ome_tiff(place, image.data, rgb=image.rgb, channels=image.channels, facts={"kind": image.kind}, **known)
     return place
 
 
