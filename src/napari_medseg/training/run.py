@@ -34,6 +34,8 @@ R = TypeVar("R")
 
 #: Counts up when the loop, the losses or the augmentation would train other weights than before.
 CODE_VERSION = 1
+#: Seconds that a training waits for a run folder; long enough to notice that a holder on another machine is dead.
+LOCK_SECONDS = STALE_SECONDS + 2
 
 
 @contextlib.contextmanager
@@ -74,7 +76,7 @@ def open_run(run: Path, *, resume: bool, leader: bool = True) -> Iterator[Mappin
 @contextlib.contextmanager
 def _held(run: Path) -> Iterator[None]:
     """The folder's lock, kept alive by a thread for as long as the block lasts."""
-    lock = FileLock(run / ".lock", timeout=STALE_SECONDS + 2)
+    lock = FileLock(run / ".lock", timeout=LOCK_SECONDS)
     try:
         lock.__enter__()
     except LockedError as error:
