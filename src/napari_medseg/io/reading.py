@@ -19,7 +19,7 @@ from napari_medseg.structures import KINDS, Image, Kind
 #: What can be read, most specific first; the first format that recognises the content reads it.
 FORMATS: tuple[Format, ...] = (ome_zarr.FORMAT, tiff.FORMAT, raster.FORMAT, folder.FORMAT)
 
-#: Images without a pyramid are loaded at once up to this size, which also proves that the file is whole.
+#: Images that are no slides and have no pyramid are loaded at once up to this size, which also proves that the file is whole.
 EAGER_BYTES = 64 * 2**20
 _SAMPLE_PIXELS = 512
 
@@ -104,7 +104,7 @@ def _head(path: Path) -> bytes:
 def _loaded(image: Image) -> Image:
     pixels = image.data
     size = math.prod(image.shape) * image.dtype.itemsize
-    if len(image.levels) > 1 or size > EAGER_BYTES:
+    if len(image.levels) > 1 or image.kind == "slide" or size > EAGER_BYTES:
         return image
     return replace(image, levels=(np.asarray(pixels[...]),))
 

@@ -80,6 +80,10 @@ class _Source:
     def __reduce__(self) -> tuple[Any, ...]:
         return _Source, (self._path, self._series)
 
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
     def load(self, level: int, block: Block) -> npt.NDArray[Any]:
         """Pixels of a block of a level, axes as in the file."""
         with self._lock:
@@ -130,17 +134,10 @@ def read_tiff(path: Path, series: int | None, *, indices: bool = False) -> Image
         The file is cut short, promises what it cannot hold, or stores pixels in a way that cannot be shown.
     """
     with _noted() as notes, tifffile.TiffFile(path) as tif:
-        # Looking at the series makes tifffile follow the chain of pages to its end.
-        all_series = list(tif.series)
-        if any(_BROKEN_CHAIN in note for note in notes):
-            raise ReadError(f"{path} is cut short: pages are missing at its end, copy it again from its source.")
-        shown = [i for i, s in enumerate(all_series) if not _is_hidden(tif, s)]
-        if not shown:
-            raise ReadError(f"{path} holds no image: it may be cut short, copy it again from its source.")
-        names = tuple(all_series[i].name for i in shown)
+        shown = _shown_series(path, tif, notes)
+        names = tuple(offered.name for offered in shown.values())
         chosen = choose_series(path, series, names)
-        index = shown[chosen]
-        found = all_series[index]
+        index, found = list(shown.items())[chosen]
         for level in found.levels:
             _check_promise(path, level)
         axes, order = _axes(path, found)
@@ -170,6 +167,23 @@ def read_tiff(path: Path, series: int | None, *, indices: bool = False) -> Image
         warnings=tuple(warnings),
         metadata=metadata,
     )
+
+
+def _shown_series(path: Path, tif: tifffile.TiffFile, notes: list[str]) -> dict[int, tifffile.TiffPageSeries]:
+    """The series that are images, by their number in the file.
+
+    Raises
+    ------
+    ReadError
+        Pages are missing, or there is no image.
+    """
+    # Looking at the series makes tifffile follow the chain of pages to its end.
+    shown = {i: series for i, series in enumerate(tif.series) if not _is_hidden(tif, series)}
+    if any(_BROKEN_CHAIN in note for note in notes):
+        raise ReadError(f"{path} is cut short: pages are missing at its end, copy it again from its source.")
+    if not shown:
+        raise ReadError(f"{path} holds no image: it may be cut short, copy it again from its source.")
+    return shown
 
 
 def _kind(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, colors: ColorPlan, own: object) -> Kind:
