@@ -193,8 +193,8 @@ class PathologyScheme(Scheme):
             WorkingResolution.from_json(card.preprocessing["resolution"]),
             classes=card.classes,
             tags=card.tags,
-            segmenter=compute.prepare_inference(segmenter) if segmenter is not None else None,
-            classifier=compute.prepare_inference(classifier) if classifier is not None else None,
+            segmenter=_for_inference(segmenter, intensity.channels, compute) if segmenter is not None else None,
+            classifier=_for_inference(classifier, intensity.channels, compute) if classifier is not None else None,
         )
 
 
@@ -409,6 +409,16 @@ def make_predictor(
         tags=tags if classifier is not None else (),
         windows=config.windows,
     )
+
+
+def _for_inference(network: nn.Module, in_channels: int, compute: Compute) -> nn.Module:
+    """A network in eval mode on its device, with the batch normalisations folded away."""
+    import torch
+
+    from napari_medseg.inference.folding import fold_batch_norm
+
+    example = torch.linspace(-2.0, 2.0, in_channels * 64 * 64).reshape(1, in_channels, 64, 64)
+    return compute.prepare_inference(fold_batch_norm(network.eval(), example))
 
 
 def _prefixed(prefix: str, model: nn.Module) -> dict[str, Any]:
