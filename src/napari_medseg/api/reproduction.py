@@ -83,12 +83,12 @@ def reproduce(
     compute = choose_compute(device, precision, threads, training=True)
     folder = Path(out)
     total = sum(case.has_mask for case in cases.of_split("train"))
+    settings = [(count, seed) for count in masks or [total] for seed in range(seeds)]
     rows = []
-    for count in masks or [total]:
-        for seed in range(seeds):
-            run = folder / f"masks{count}-seed{seed}"
-            report("warning", text=f"{count} masks, seed {seed}")
-            rows.append(_one_run(config, cases, run, count, tag_share, seed, compute, report))
+    for index, (count, seed) in enumerate(settings):
+        report("item_started", input=f"{count} masks, seed {seed}", index=index, of=len(settings))
+        run = folder / f"masks{count}-seed{seed}"
+        rows.append(_one_run(config, cases, run, count, tag_share, seed, compute, report))
     document = summarise(rows, trivial_answers(cases))
     document |= {"scheme": scheme, "seeds": seeds, "tag_share": tag_share, "config": config.model_dump(mode="json")}
     write_text(folder / "table.json", json.dumps(document, indent=2))
@@ -111,7 +111,6 @@ def _one_run(
     if finished.is_file():
         return load_json(finished)
     from napari_medseg.schemes.pathology_controls import control_stages, thin_out
-    from napari_medseg.training.distributed import SINGLE
     from napari_medseg.training.run import open_run, run_stages
 
     thinned, tags_alone = thin_out(cases, masks=masks, tag_share=tag_share, seed=seed)
@@ -122,7 +121,7 @@ def _one_run(
             seed=seed,
             compute=compute,
             report=report,
-            group=SINGLE,
+            of=len(ARMS),
         )
         figures = _judge(config, thinned, networks, seed, compute)
     row = {
