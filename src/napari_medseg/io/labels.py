@@ -180,6 +180,14 @@ def write_labels(
     ------
     WriteError
         The array holds no integers, the name says no format, the disk is full or read-only.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> gland = MaskClass(value=1, name="gland", color="#0072b2")
+    >>> path = write_labels(Path(tempfile.mkdtemp()) / "a.tif", np.eye(3, dtype=np.uint8), classes=[gland])
+    >>> read_labels(path).classes[0].name
+    'gland'
     """
     place = Path(path)
     kind = np.dtype(labels.dtype).kind

@@ -19,7 +19,7 @@ from napari_medseg.structures import KINDS, Image, Kind
 #: What can be read, most specific first; the first format that recognises the content reads it.
 FORMATS: tuple[Format, ...] = (ome_zarr.FORMAT, tiff.FORMAT, raster.FORMAT, folder.FORMAT)
 
-#: Images that are no slides and have no pyramid are loaded at once up to this size, which also proves that the file is whole.
+#: Images that are no slides and have no pyramid are loaded at once up to this size, which also proves the file whole.
 EAGER_BYTES = 64 * 2**20
 _SAMPLE_PIXELS = 512
 
@@ -46,6 +46,18 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
         There is no such file or folder.
     ReadError
         It cannot be read; the sentence says why and what to do.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import tifffile
+    >>> path = Path(tempfile.mkdtemp()) / "cells.tif"
+    >>> size = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    >>> tifffile.imwrite(path, np.zeros((20, 30), np.uint8), ome=True, metadata=size)
+    >>> image = read(path)
+    >>> image.axes, image.shape, image.spacing, image.units[0]
+    ('yx', (20, 30), (0.5, 0.5), 'micrometer')
     """
     if kind is not None and kind not in KINDS:
         raise ReadError(f"There is no kind of image '{kind}': choose one of {', '.join(KINDS)}.")
