@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.data import naming
-from napari_medseg.data.cases_table import read_cases, row_of, write_cases
+from napari_medseg.data.cases_table import CaseTable, read_cases, row_of, write_cases
 from napari_medseg.data.cropping import crop
 from napari_medseg.data.dataset_file import check_info, info_document, read_info, write_info
-from napari_medseg.data.history import Change, History, author_name, now
+from napari_medseg.data.history import History, author_name, now
 from napari_medseg.data.label_files import label_facts, open_labels
 from napari_medseg.data.label_folder import LabelFolder
 from napari_medseg.data.label_store import LabelStore
-from napari_medseg.data.locking import FileLock
 from napari_medseg.data.rows import COLUMNS, case_of_row, checked_cells, parse_region
 from napari_medseg.data.splitting import FRACTIONS, split_by_group
 from napari_medseg.data.table import Table
-from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError, MedsegError, WriteError
+from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError, WriteError
 from napari_medseg.structures import Case, DatasetInfo, Image
 
 #: Cells that a person fills while looking at an image; changing one of them notes who did.
@@ -59,9 +57,7 @@ class Dataset:
         self.history = History(path / "history", author)
         self._info = info
         self._labels = LabelFolder(path / "labels")
-        self._parsed: dict[tuple[str, ...], Case] = {}
-        self._table = Table(columns=())
-        self._adopt(table)
+        self._rows = CaseTable(path, self.history, table)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], info: DatasetInfo, *, author: str | None = None) -> Dataset:
@@ -107,12 +103,12 @@ class Dataset:
     @property
     def table(self) -> Table:
         """The table as last read, with rows that cannot be understood."""
-        return self._table
+        return self._rows.table
 
     @property
     def cases(self) -> tuple[Case, ...]:
         """Cases in the order of the table; of rows with one id the first, rows without id left out."""
-        return self._cases
+        return self._rows.cases
 
     @property
     def labels_folder(self) -> Path:
@@ -122,14 +118,11 @@ class Dataset:
     def reload(self) -> None:
         """Read description and table again."""
         self._info = read_info(self.path)
-        self._adopt(read_cases(self.path))
+        self._rows.read()
 
     def case(self, case_id: str) -> Case:
         """A case by its id; raises `DatasetError` when there is none."""
-        try:
-            return self._by_id[case_id]
-        except KeyError:
-            raise DatasetError(f"{self.path} has no case '{case_id}': check the id in cases.csv.") from None
+        return self._rows.case(case_id)
 
     def set_info(self, info: DatasetInfo) -> None:
         """Rename, recolour or add classes, tags and grades.
@@ -142,8 +135,8 @@ class Dataset:
             The description cannot be written.
         """
         check_info(info)
-        with self._lock():
-            self._adopt(read_cases(self.path))
+        with self._rows.lock():
+            self._rows.read()
             self._refuse_losing(info)
             before = read_info(self.path)
             texts = [json.dumps(info_document(i), ensure_ascii=False) for i in (before, info)]
@@ -176,14 +169,15 @@ class Dataset:
         """
         cells = {"status": "todo", **checked_cells({**fields, "group": group}, self.info)}
         cells["image"] = naming.image_cell(Path(image_path), self.path)
-        with self._lock() as lock:
-            table = read_cases(self.path)
+        with self._rows.lock() as lock:
+            table = self._rows.read()
             taken = {name.strip() for name in table.column("case")}
             if case is not None and (case in taken or not case.strip()):
                 raise DatasetError(f"The case id '{case}' is taken or empty: choose another one.")
             cells["case"] = (case or naming.unique_id(Path(image_path), taken)).strip()
             cells |= {"revision": "1", "updated": now()}
-            self._write(lock, table.with_row(cells), cells["case"], "add", {}, cells, revision=1)
+            added = self.history.change(cells["case"], "add", after=cells, revision=1)
+            self._rows.write(lock, table.with_row(cells), [added])
         return self.case(cells["case"])
 
     def add_image(self, image: Image | npt.NDArray[Any], name: str, *, group: str = "", **fields: Any) -> Case:
@@ -233,24 +227,28 @@ class Dataset:
             The case or a value is unknown, or the table cannot be written; nothing was changed.
         """
         wanted = checked_cells(fields, self.info)
-        with self._lock() as lock:
-            table = read_cases(self.path)
+        with self._rows.lock() as lock:
+            table = self._rows.read()
             row = row_of(table, case_id)
             current = case_of_row(table, row)
             cells = {name: text for name, text in wanted.items() if table.cell(row, name).strip() != text}
             if cells and _ANNOTATION & cells.keys() and "author" not in wanted:
                 cells["author"] = self.author
             before = {name: table.cell(row, name) for name in cells}
-            if not cells:
-                self._adopt(table)
-            elif current.revision != revision:
+            if cells and current.revision != revision:
                 self.history.write(self.history.change(case_id, "conflict", before=before, after=cells))
-                self._adopt(table)
                 raise ConflictError(_conflict_text(current))
-            else:
-                origin = cells.get("origin") or current.origin or "person"
-                new = table.with_cells(row, {**cells, "revision": str(revision + 1), "updated": now()})
-                self._write(lock, new, case_id, "update", before, cells, revision=revision + 1, origin=origin)
+            if cells:
+                change = self.history.change(
+                    case_id,
+                    "update",
+                    before=before,
+                    after=cells,
+                    origin=cells.get("origin") or current.origin or "person",
+                    revision=revision + 1,
+                )
+                bookkeeping = {"revision": str(revision + 1), "updated": now()}
+                self._rows.write(lock, table.with_cells(row, {**cells, **bookkeeping}), [change])
         return self.case(case_id)
 
     def remove_case(self, case_id: str, *, revision: int) -> None:
@@ -261,16 +259,16 @@ class Dataset:
         ConflictError, DatasetError, WriteError, LockedError
             As `update_case`.
         """
-        with self._lock() as lock:
-            table = read_cases(self.path)
+        with self._rows.lock() as lock:
+            table = self._rows.read()
             row = row_of(table, case_id)
             case = case_of_row(table, row)
             if case.revision != revision:
-                self._adopt(table)
                 raise ConflictError(_conflict_text(case))
             before = {name: table.cell(row, name) for name in table.columns}
             labels = self._labels.of(case)
-            self._write(lock, table.without_row(row), case_id, "remove", before, {}, revision=revision)
+            removed = self.history.change(case_id, "remove", before=before, revision=revision)
+            self._rows.write(lock, table.without_row(row), [removed])
             trash = self.path / "history" / "trash"
             trash.mkdir(parents=True, exist_ok=True)
             for path in labels:
@@ -295,9 +293,8 @@ class Dataset:
         DatasetError, WriteError, LockedError
             A group stands on two sides already, or the table cannot be written.
         """
-        with self._lock() as lock:
-            table = read_cases(self.path)
-            self._adopt(table)
+        with self._rows.lock() as lock:
+            table = self._rows.read()
             drawn = split_by_group(self.cases, fractions, seed, redraw=redraw)
             rows = {name.strip(): row for row, name in reversed(list(enumerate(table.column("case"))))}
             changes = []
@@ -308,7 +305,7 @@ class Dataset:
                 cells = {**after, "revision": str(revision), "updated": now()}
                 table = table.with_cells(rows[case.case], cells)
             if changes:
-                self._write_changes(lock, table, changes)
+                self._rows.write(lock, table, changes)
         return {case_id: str(split) for case_id, split in drawn.items()}
 
     def image_path(self, case: Case) -> Path:
@@ -385,51 +382,6 @@ class Dataset:
             offset=None if region is None else [start for start, _ in region],
             conflicts=self.path / "history" / "labels",
         )
-
-    def _lock(self) -> FileLock:
-        return FileLock(self.path / "cases.lock")
-
-    def _adopt(self, table: Table) -> None:
-        # Rows that stayed the same are not parsed again: saving one of ten thousand cases must stay quick.
-        known = self._parsed if table.columns == self._table.columns else {}
-        self._parsed = {cells: known.get(cells) or case_of_row(table, row) for row, cells in enumerate(table.rows)}
-        cases: dict[str, Case] = {}
-        for case in (self._parsed[cells] for cells in table.rows):
-            if case.case:
-                cases.setdefault(case.case, case)
-        self._table, self._by_id, self._cases = table, cases, tuple(cases.values())
-
-    def _write(
-        self,
-        lock: FileLock,
-        table: Table,
-        case_id: str,
-        what: str,
-        before: Mapping[str, str],
-        after: Mapping[str, str],
-        *,
-        revision: int,
-        origin: str = "person",
-    ) -> None:
-        """History first, then the table; a change that fails is withdrawn."""
-        change = self.history.change(case_id, what, before=before, after=after, origin=origin, revision=revision)
-        self._write_changes(lock, table, [change])
-
-    def _write_changes(self, lock: FileLock, table: Table, changes: Sequence[Change]) -> None:
-        self.history.write(*changes)
-        try:
-            lock.beat()
-            write_cases(self.path, table)
-        except MedsegError as error:
-            try:
-                self.history.write(
-                    *(replace(change, time=now(microseconds=True), what="withdrawn") for change in changes)
-                )
-            except WriteError as second:
-                # Without this line a check may offer the change again, which loses nothing.
-                error.add_note(str(second))
-            raise
-        self._adopt(table)
 
     def _refuse_losing(self, info: DatasetInfo) -> None:
         tags, grades = {tag.name for tag in info.tags}, set(info.grades)

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.errors import InputNotFoundError, ReadError
-from napari_medseg.io import read_labels
 from napari_medseg.io.lazy import first_line
 from napari_medseg.structures import NOT_LOOKED_AT, ArrayLike
 
@@ -59,7 +58,7 @@ def open_labels(path: Path) -> ArrayLike:
     """
     if not path.exists():
         raise InputNotFoundError(f"Label image {path} does not exist: restore it or empty the cell that names it.")
-    array = _open_zarr(path) if (path / "zarr.json").exists() else read_labels(path).labels
+    array = _open_zarr(path) if (path / "zarr.json").exists() else _open_imported(path)
     if array.dtype != np.uint8:
         raise ReadError(f"Label image {path} is {array.dtype} instead of uint8: import it with 'dataset import'.")
     return array
@@ -128,6 +127,13 @@ def _file_hash(path: Path, signature: Signature) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _open_imported(path: Path) -> ArrayLike:
+    # The parsers of image files take longer to import than a data set takes to open.
+    from napari_medseg.io import read_labels
+
+    return read_labels(path).labels
 
 
 def _open_zarr(path: Path) -> ArrayLike:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_medseg.data import naming
-from napari_medseg.data.label_store import own_attributes
+from napari_medseg.data.label_layout import own_attributes
 from napari_medseg.data.rows import check_label_name
 from napari_medseg.errors import DatasetError
 from napari_medseg.structures import Case

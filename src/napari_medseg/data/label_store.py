@@ -2,13 +2,11 @@
 
 Every chunk is replaced in one step (zarr's local store writes a temporary file and renames it), and a new store is
 made under another name and renamed when complete, so that a program that dies at any moment leaves whole chunks.
-Format: OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5/, section "Labels metadata"; one level.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import shutil
@@ -21,15 +19,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_medseg.data.history import writer_name
 from napari_medseg.data.label_files import bands, open_labels, shape_text
+from napari_medseg.data.label_layout import (
+    OWN_KEY,
+    axis_names,
+    chunk_shape,
+    lock_path,
+    ome_attributes,
+    own_attributes,
+    partial_path,
+    relative,
+    slices,
+)
 from napari_medseg.data.locking import FileLock
 from napari_medseg.errors import ConflictError, DatasetError, MedsegError, WriteError
 from napari_medseg.io.lazy import first_line
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, MaskClass
 
 Labels = npt.NDArray[np.uint8]
-#: Key of the attributes that only this package reads.
-_OWN = "napari-medseg"
 
 
 class LabelStore:
@@ -52,7 +60,8 @@ class LabelStore:
     offset
         Where the case's region begins in its image, in pixels.
     conflicts
-        Folder for pixels that could not be written because another program changed the same chunk.
+        Folder for pixels that could not be written because another program changed the same chunk; beside `path` when
+        None.
     """
 
     def __init__(
@@ -76,7 +85,7 @@ class LabelStore:
         self.spacing = spacing
         self.units = units
         self.offset = tuple(offset) if offset is not None else (0,) * len(self.shape)
-        self.conflicts = conflicts
+        self.conflicts = conflicts or path.parent / "conflicts"
         self.chunks = chunk_shape(self.shape)
         self._known: dict[tuple[int, ...], int] = {}
         self._unflushed: set[tuple[int, ...]] = set()
@@ -113,13 +122,13 @@ class LabelStore:
         if not self.exists:
             if self.imported is None:
                 return np.full([stop - start for start, stop in box], NOT_LOOKED_AT, np.uint8)
-            return np.array(open_labels(self.imported)[_slices(box)])
+            return np.array(open_labels(self.imported)[slices(box)])
         array = self._array()
         labels = np.empty([stop - start for start, stop in box], np.uint8)
         for index, chunk_box, overlap in self._chunks_of(box):
-            chunk = np.asarray(array[_slices(chunk_box)])
+            chunk = np.asarray(array[slices(chunk_box)])
             self._known[index] = _checksum(chunk)
-            labels[_slices(_relative(overlap, box))] = chunk[_slices(_relative(overlap, chunk_box))]
+            labels[slices(relative(overlap, box))] = chunk[slices(relative(overlap, chunk_box))]
         return labels
 
     def write_box(self, box: Box, pixels: npt.ArrayLike) -> int:
@@ -151,16 +160,16 @@ class LabelStore:
         with self._writing():
             array = self._array()
             for index, chunk_box, overlap in self._chunks_of(box):
-                chunk = np.asarray(array[_slices(chunk_box)])
+                chunk = np.asarray(array[slices(chunk_box)])
                 merged = chunk.copy()
-                merged[_slices(_relative(overlap, chunk_box))] = pixels[_slices(_relative(overlap, box))]
+                merged[slices(relative(overlap, chunk_box))] = pixels[slices(relative(overlap, box))]
                 found = _checksum(chunk)
                 if np.array_equal(merged, chunk):
                     self._known[index] = found
                 elif self._known.get(index, found) != found:
                     refused.append(overlap)
                 else:
-                    array[_slices(chunk_box)] = merged
+                    array[slices(chunk_box)] = merged
                     self._known[index] = _checksum(merged)
                     self._unflushed.add(index)
                     written += 1
@@ -197,7 +206,7 @@ class LabelStore:
             labels = self.read_box(band)
             change = labels == NOT_LOOKED_AT
             if chosen is not None:
-                change &= chosen[_slices(_relative(band, whole))]
+                change &= chosen[slices(relative(band, whole))]
             if change.any():
                 labels[change] = BACKGROUND
                 written += self.write_box(band, labels)
@@ -216,7 +225,7 @@ class LabelStore:
         if new in regions:
             return
         with self._writing():
-            self._group().attrs[_OWN] = {**self._own_attributes(), "complete_regions": [*regions, new]}
+            self._group().attrs[OWN_KEY] = {**self._own_attributes(), "complete_regions": [*regions, new]}
 
     def _own_attributes(self) -> dict[str, Any]:
         return own_attributes(self.path)
@@ -238,7 +247,10 @@ class LabelStore:
                 if not self.exists:
                     self._create()
                 yield
-        except MedsegError:
+        except MedsegError as error:
+            if isinstance(error, WriteError) and isinstance(error.__cause__, OSError):
+                # The lock could not be made: the same disk, but the person is told about the labels.
+                raise self._write_error(error.__cause__) from error
             raise
         except OSError as error:
             raise self._write_error(error) from error
@@ -256,7 +268,7 @@ class LabelStore:
             chunks=self.chunks,
             dtype="uint8",
             fill_value=NOT_LOOKED_AT,
-            dimension_names=_axes(len(self.shape)),
+            dimension_names=axis_names(len(self.shape)),
         )
         if self.imported is not None:
             start = 0
@@ -269,22 +281,9 @@ class LabelStore:
         os.replace(partial, self.path)
 
     def _attributes(self) -> dict[str, Any]:
-        scale = [float(step) for step in self.spacing] if self.spacing is not None else [1.0] * len(self.shape)
-        axes = [{"name": name, "type": "space"} for name in _axes(len(self.shape))]
-        if self.units is not None:
-            axes = [{**axis, "unit": unit} for axis, unit in zip(axes, self.units, strict=True)]
-        transform: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-        if any(self.offset):
-            shift = [start * step for start, step in zip(self.offset, scale, strict=True)]
-            transform.append({"type": "translation", "translation": shift})
-        label = {
-            "colors": [{"label-value": c.value, "rgba": [*bytes.fromhex(c.color[1:]), 255]} for c in self.classes],
-            "properties": [{"label-value": c.value, "name": c.name} for c in self.classes],
-        }
-        dataset = {"path": "0", "coordinateTransformations": transform}
-        multiscale = {"name": self.case, "axes": axes, "datasets": [dataset]}
+        ome = ome_attributes(self.shape, self.classes, self.case, self.spacing, self.units, self.offset)
         own = {"case": self.case, "from": self.imported.name if self.imported is not None else ""}
-        return {"ome": {"version": "0.5", "multiscales": [multiscale], "image-label": label}, _OWN: own}
+        return {"ome": ome, OWN_KEY: own}
 
     def _chunks_of(self, box: Box) -> Iterator[tuple[tuple[int, ...], Box, Box]]:
         """Index, box, and overlap with `box` of every chunk that the box touches."""
@@ -299,20 +298,14 @@ class LabelStore:
             yield index, chunk_box, overlap
 
     def _keep_refused(self, refused: Sequence[Box], box: Box, pixels: Labels) -> None:
-        from napari_medseg.data.history import writer_name
-
-        if self.conflicts is None:
-            kept = "nowhere"
-        else:
-            path = self.conflicts / f"{self.path.stem}.{writer_name(os.getpid())}.zarr"
-            other = LabelStore(path, self.shape, case=self.case, classes=self.classes)
-            for part in refused:
-                other.write_box(part, pixels[_slices(_relative(part, box))])
-            other.flush()
-            kept = f"in {path}"
+        path = self.conflicts / f"{self.path.stem}.{writer_name(os.getpid())}.zarr"
+        other = LabelStore(path, self.shape, case=self.case, classes=self.classes)
+        for part in refused:
+            other.write_box(part, pixels[slices(relative(part, box))])
+        other.flush()
         raise ConflictError(
             f"The labels of case '{self.case}' were changed by another program at the same place: its drawing stays, "
-            f"yours is kept {kept}; open the case again and draw what is missing."
+            f"yours is kept in {path}; open the case again and draw what is missing."
         )
 
     def _checked(self, box: Box, pixels: npt.ArrayLike) -> Labels:
@@ -345,44 +338,6 @@ class LabelStore:
             f"The labels of case '{self.case}' could not be saved in {self.path} ({reason}): free space or make the "
             "folder writable; they are still in memory and can be saved again."
         )
-
-
-def chunk_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """Chunks for a label image: 512² in a plane, 16 slices of 256² in a volume; never larger than the image."""
-    wanted = (512, 512) if len(shape) == 2 else (*[1] * (len(shape) - 3), 16, 256, 256)
-    return tuple(max(1, min(n, size)) for n, size in zip(shape, wanted, strict=True))
-
-
-def lock_path(path: Path) -> Path:
-    """The lock of one label store."""
-    return path.with_name(path.name + ".lock")
-
-
-def partial_path(path: Path) -> Path:
-    """Where a label store is made before it is complete."""
-    return path.with_name(path.name + ".partial")
-
-
-def own_attributes(path: Path) -> dict[str, Any]:
-    """What this package noted in a label store: ``case``, ``from``, ``complete_regions``; empty for foreign ones."""
-    try:
-        noted = json.loads((path / "zarr.json").read_bytes())["attributes"][_OWN]
-    except (OSError, ValueError, KeyError, TypeError):
-        # Not a store of this package; whoever reads its pixels says what is wrong with it.
-        return {}
-    return dict(noted) if isinstance(noted, dict) else {}
-
-
-def _axes(ndim: int) -> tuple[str, ...]:
-    return tuple("tzyx"[-ndim:])
-
-
-def _slices(box: Box) -> tuple[slice, ...]:
-    return tuple(slice(start, stop) for start, stop in box)
-
-
-def _relative(inner: Box, outer: Box) -> Box:
-    return tuple((a - start, b - start) for (a, b), (start, _) in zip(inner, outer, strict=True))
 
 
 def _checksum(chunk: Labels) -> int:

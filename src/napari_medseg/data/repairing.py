@@ -12,10 +12,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from napari_medseg.data.cases_table import TABLE_NAME, read_cases, write_cases
+from napari_medseg.data.cases_table import LOCK_NAME, TABLE_NAME, read_cases, write_cases
 from napari_medseg.data.dataset_file import read_info
 from napari_medseg.data.history import Change, History, author_name, now
-from napari_medseg.data.label_store import lock_path, own_attributes
+from napari_medseg.data.label_layout import lock_path, own_attributes
 from napari_medseg.data.locking import FileLock
 from napari_medseg.data.rows import COLUMNS, case_of_row
 from napari_medseg.data.table import Table
@@ -39,7 +39,7 @@ def repair(folder: Path) -> list[str]:
     """
     read_info(folder)
     done = _remove_leftovers(folder)
-    with FileLock(folder / "cases.lock") as lock:
+    with FileLock(folder / LOCK_NAME) as lock:
         changes = History(folder / "history", author_name()).read()
         table, mended = _restore_table(folder, changes)
         for step in (_redo_lost_changes, _readopt_labels, _find_labels):
@@ -82,8 +82,8 @@ def unnamed_labels(folder: Path, table: Table) -> dict[str, str]:
 def _remove_leftovers(folder: Path) -> list[str]:
     """Temporary files; each kind under the lock that its writer holds, so that no living writer loses one."""
     removed = 0
-    with FileLock(folder / "cases.lock"):
-        patterns = (f".{TABLE_NAME}.*.tmp", ".dataset.json.*.tmp", "cases.lock.*")
+    with FileLock(folder / LOCK_NAME):
+        patterns = (f".{TABLE_NAME}.*.tmp", ".dataset.json.*.tmp", f"{LOCK_NAME}.*")
         removed += sum(_remove(path) for pattern in patterns for path in folder.glob(pattern))
     labels = folder / "labels"
     stores = {p.name for p in labels.glob("*.zarr")} | {
@@ -99,8 +99,10 @@ def _remove_leftovers(folder: Path) -> list[str]:
 def _remove(path: Path) -> int:
     if path.is_dir():
         shutil.rmtree(path)
+    elif path.exists():
+        path.unlink()
     else:
-        path.unlink(missing_ok=True)
+        return 0
     return 1
 
 

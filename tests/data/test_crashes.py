@@ -1,0 +1,261 @@
+"""Programs that are killed, disks that are full, folders that are read-only, programs that write at the same time."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_medseg.data.checking import check
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.finishing import record_labels
+from napari_medseg.data.repairing import repair
+from napari_medseg.errors import ConflictError, WriteError
+from tests.data.folders import INFO, make_cases, write_picture
+
+_UPDATES = """
+import sys
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.errors import ConflictError
+data = Dataset.open(sys.argv[1], author=sys.argv[2])
+for i in range(int(sys.argv[3])):
+    data.update_case(sys.argv[2], revision=data.case(sys.argv[2]).revision, note=str(i))
+    while True:
+        shared = data.case("shared")
+        try:
+            data.update_case("shared", revision=shared.revision, note=shared.note + sys.argv[2])
+            break
+        except ConflictError:
+            pass
+"""
+
+_DRAWS = """
+import sys
+import numpy as np
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.finishing import record_labels
+data = Dataset.open(sys.argv[1])
+step = int(sys.argv[2])
+while True:
+    name = f"c{step % 3}"
+    case = data.case(name)
+    store = data.label_store(case, (600, 600))
+    # One stroke per step, over the border of chunks, and the step's number in binary.
+    store.write_box(((500, 530), (500, 530)), np.full((30, 30), 1 + step % 2, np.uint8))
+    store.write_box(((0, 1), (0, 16)), np.array([[step >> bit & 1 for bit in range(16)]], np.uint8))
+    record_labels(data, name, store, revision=case.revision)
+    case = data.case(name)
+    data.update_case(name, revision=case.revision, note=str(step))
+    print(step, flush=True)
+    step += 1
+"""
+
+
+def test_two_programs_that_write_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    dataset = Dataset.create(tmp_path / "data", INFO)
+    for name in ("a", "b", "shared"):
+        dataset.add_case(write_picture(tmp_path / f"{name}.tif"))
+    writers = [subprocess.Popen([sys.executable, "-c", _UPDATES, str(dataset.path), name, "25"]) for name in "ab"]
+    assert [writer.wait(120) for writer in writers] == [0, 0]
+    dataset.reload()
+    assert dataset.case("a").note == dataset.case("b").note == "24"
+    assert (dataset.case("a").revision, dataset.case("shared").revision) == (26, 51)
+    assert sorted(dataset.case("shared").note) == ["a"] * 25 + ["b"] * 25
+    updates = [change for change in dataset.history.read() if change.what == "update" and change.case == "shared"]
+    assert [change.revision for change in updates] == list(range(2, 52))
+
+
+def test_killing_at_any_moment_loses_nothing_that_was_saved(tmp_path: Path) -> None:
+    dataset = make_cases(tmp_path, 3, (600, 600))
+    rng = random.Random(7)
+    step = 0
+    for _ in range(20):
+        saved = _draw_until_killed(dataset.path, step, seconds=rng.uniform(0.0, 0.4))
+        repair(dataset.path)
+        faults = check(dataset)
+        assert [str(fault) for fault in faults if fault.severity == "error"] == []
+        assert not list(dataset.path.rglob("*.partial"))
+        if saved is None:
+            continue
+        _assert_saved(dataset, saved)
+        step = saved + 1
+
+
+def _draw_until_killed(folder: Path, step: int, seconds: float) -> int | None:
+    """Let a program draw from a step on, kill it some time after its first save, return the last step it reported."""
+    with subprocess.Popen([sys.executable, "-c", _DRAWS, str(folder), str(step)], stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        first = program.stdout.readline()
+        time.sleep(seconds)
+        program.send_signal(signal.SIGKILL)
+        lines = [first, *program.stdout.read().splitlines()]
+    whole = [line for line in lines if line.strip().isdigit()]
+    return int(whole[-1]) if whole else None
+
+
+def _assert_saved(dataset: Dataset, saved: int) -> None:
+    """The last acknowledged step, and possibly the next one, is what lies on the disk."""
+    for step in range(max(0, saved - 2), saved + 1):
+        case = dataset.case(f"c{step % 3}")
+        labels = dataset.read_labels(case)
+        assert labels is not None
+        found = sum(int(labels[0, bit]) << bit for bit in range(16))
+        assert found in (step, step + 3)
+        assert int(case.note) in (step, step + 3)
+        stroke = np.unique(labels[500:530, 500:530])
+        # A stroke over four chunks may be torn between them when it was not acknowledged, but is never lost.
+        assert set(stroke) <= {1 + step % 2, 1 + (step + 3) % 2}
+        assert case.status == "draft"
+
+
+def test_a_label_that_its_row_does_not_name_yet_is_found_and_named(tmp_path: Path) -> None:
+    dataset = make_cases(tmp_path, 2)
+    dataset.label_store(dataset.case("c1"), (40, 30)).write_box(((0, 1), (0, 1)), np.array([[2]], np.uint8))
+    opened = Dataset.open(dataset.path)
+    labels = opened.read_labels(opened.case("c1"))
+    assert labels is not None, "drawn work is read even before a repair"
+    assert [fault.where for fault in check(opened) if "No row names" in fault.text] == ["labels/c1.zarr"]
+    (said,) = repair(dataset.path)
+    assert "'c1'" in said
+    opened.reload()
+    assert (opened.case("c1").label, opened.case("c1").status) == ("c1.zarr", "draft")
+    assert repair(dataset.path) == []
+
+
+def test_an_old_table_saved_over_a_new_one_is_noticed_and_undone(tmp_path: Path) -> None:
+    dataset = make_cases(tmp_path, 2)
+    old = (dataset.path / "cases.csv").read_bytes()
+    dataset.update_case("c0", revision=1, tag="benign")
+    dataset.update_case("c0", revision=2, status="done")
+    (dataset.path / "cases.csv").write_bytes(old)
+    assert [fault.where for fault in check(dataset) if fault.severity == "error"] == ["cases.csv row 2 (case 'c0')"]
+    repair(dataset.path)
+    dataset.reload()
+    case = dataset.case("c0")
+    assert (case.tag, case.status, case.revision) == ("benign", "done", 3)
+    assert not [fault for fault in check(dataset) if fault.severity == "error"]
+
+
+def test_a_lost_table_is_made_again_from_the_history(tmp_path: Path) -> None:
+    dataset = make_cases(tmp_path, 3)
+    dataset.update_case("c1", revision=1, tag="benign")
+    dataset.remove_case("c2", revision=1)
+    before = dataset.cases
+    (dataset.path / "cases.csv").unlink()
+    repair(dataset.path)
+    after = Dataset.open(dataset.path).cases
+    assert [(c.case, c.image, c.tag, c.revision) for c in after] == [
+        (c.case, c.image, c.tag, c.revision) for c in before
+    ]
+
+
+def test_labels_in_the_trash_come_back_for_a_row_that_names_them(tmp_path: Path) -> None:
+    dataset = make_cases(tmp_path, 1)
+    store = dataset.label_store(dataset.case("c0"), (40, 30))
+    store.write_box(((0, 1), (0, 1)), np.array([[2]], np.uint8))
+    record_labels(dataset, "c0", store, revision=1)
+    table = (dataset.path / "cases.csv").read_bytes()
+    dataset.remove_case("c0", revision=2)
+    (dataset.path / "cases.csv").write_bytes(table)
+    dataset.reload()
+    assert any("does not exist" in fault.text for fault in check(dataset))
+    repair(dataset.path)
+    labels = dataset.read_labels(dataset.case("c0"))
+    assert labels is not None
+    assert labels[0, 0] == 2
+
+
+def test_a_torn_line_of_history_hides_no_other(tmp_path: Path) -> None:
+    dataset = make_cases(tmp_path, 2)
+    count = len(dataset.history.read())
+    (dataset.path / "history" / "elsewhere-1-abc.jsonl").write_bytes(b'{"time": "2026-01-01T00:00:00Z", "author": "x')
+    assert len(dataset.history.read()) == count
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 400 kB; needs the right to mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)]
+    if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted only by root on Linux")
+    yield disk
+    # Lazily, because zarr closes its files when it likes.
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(small_disk: Path, tmp_path: Path) -> None:
+    pictures, dataset = tmp_path / "pictures", Dataset.create(small_disk / "data", INFO)
+    for name in ("c0", "c1"):
+        dataset.add_case(write_picture(pictures / f"{name}.tif", (600, 600)))
+    store = dataset.label_store(dataset.case("c0"), (600, 600))
+    store.write_box(((0, 40), (0, 40)), np.full((40, 40), 1, np.uint8))
+    case = record_labels(dataset, "c0", store, revision=1)
+    table = (dataset.path / "cases.csv").read_bytes()
+    filler = small_disk / "filler"
+    _fill(filler)
+    noise = np.random.default_rng(0).integers(0, 3, (600, 600), dtype=np.uint8)
+    whole = ((0, 600), (0, 600))
+    with pytest.raises(WriteError, match=r"'c0'.*No space left.*still in memory"):
+        store.write_box(whole, noise)
+    with pytest.raises(WriteError, match="No space left"):
+        dataset.update_case("c0", revision=case.revision, note="n" * 5000)
+    assert (dataset.path / "cases.csv").read_bytes() == table
+    labels = Dataset.open(dataset.path).read_labels(case)
+    assert labels is not None
+    assert (labels[:40, :40] != 255).all()
+    filler.unlink()
+    store.write_box(whole, noise)
+    np.testing.assert_array_equal(store.read(), noise)
+    assert dataset.update_case("c0", revision=case.revision, note="n" * 5000).revision == case.revision + 1
+    assert not [fault for fault in check(dataset) if fault.severity == "error"]
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        for size in (4096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+
+
+def test_a_read_only_folder_is_said_and_can_be_read(small_disk: Path) -> None:
+    dataset = make_cases(small_disk, 2)
+    store = dataset.label_store(dataset.case("c0"), (40, 30))
+    store.write_box(((0, 1), (0, 1)), np.array([[2]], np.uint8))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(WriteError, match="Read-only file system"):
+        store.write_box(((0, 1), (0, 1)), np.array([[1]], np.uint8))
+    for write in (
+        lambda: dataset.update_case("c0", revision=1, note="x"),
+        lambda: dataset.add_case("x.png"),
+        lambda: dataset.set_info(replace(INFO, name="other")),
+        lambda: Dataset.create(small_disk / "new", INFO),
+        lambda: repair(dataset.path),
+    ):
+        with pytest.raises(WriteError, match="Read-only file system"):
+            write()
+    opened = Dataset.open(dataset.path)
+    assert opened.read_image(opened.case("c0")).shape == (40, 30)
+    assert opened.read_labels(opened.case("c0")) is not None
+    assert not [fault for fault in check(opened) if fault.severity == "error"]
+
+
+def test_a_conflict_is_not_a_write(tmp_path: Path) -> None:
+    dataset = make_cases(tmp_path, 1)
+    dataset.update_case("c0", revision=1, tag="benign")
+    with pytest.raises(ConflictError):
+        dataset.update_case("c0", revision=1, tag="malignant")
+    assert repair(dataset.path) == [], "a refused change is not brought back"
