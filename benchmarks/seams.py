@@ -5,7 +5,7 @@ several ways of blending. Reported per variant: pixels run per image pixel (the 
 forward pass over the whole image (all, and within 8 pixels of a seam), and Dice against the truth, as the difference to
 that of the whole image with its 95 % interval over images.
 
-    python benchmarks/seams.py ../shared/data/path_glas [--steps 400] [--window 256] [--weights FILE]
+    python benchmarks/seams.py ../shared/data/path_glas [--steps 400] [--shrink 1] [--window 256] [--weights FILE]
 """
 
 from __future__ import annotations
@@ -44,16 +44,18 @@ VARIANTS = [
 MULTIPLE = 16
 
 
-def load(folder: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[tuple[np.ndarray, np.ndarray]]]:
-    """Images (y, x, 3) with binary masks (y, x): of all patients but the last four, and of those."""
+def load(folder: Path, shrink: int) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[tuple[np.ndarray, np.ndarray]]]:
+    """Images (y, x, 3) and binary masks (y, x), `shrink` times smaller: of all patients but four, and of those four."""
     rows = list(csv.DictReader((folder / "index.csv").open(encoding="utf-8-sig")))
     patients = sorted({row["patient"] for row in rows}, key=int)
     unseen = set(patients[-4:])
     train, test = [], []
     for row in rows:
-        pixels = np.asarray(Picture.open(folder / "images" / f"{row['id']}.jpg").convert("RGB"))
-        mask = (np.asarray(Picture.open(folder / "masks" / f"{row['id']}.png")) > 0).astype(np.uint8)
-        (test if row["patient"] in unseen else train).append((pixels, mask))
+        picture = Picture.open(folder / "images" / f"{row['id']}.jpg").convert("RGB").reduce(shrink)
+        mask = np.asarray(
+            Picture.open(folder / "masks" / f"{row['id']}.png").resize(picture.size, Picture.Resampling.NEAREST)
+        )
+        (test if row["patient"] in unseen else train).append((np.asarray(picture), (mask > 0).astype(np.uint8)))
     return train, test
 
 
@@ -70,7 +72,7 @@ def train_network(cases: list[tuple[np.ndarray, np.ndarray]], steps: int, side: 
     started = time.perf_counter()
     for step in range(steps):
         images, masks = [], []
-        for index in rng.integers(0, len(cases), 4):
+        for index in rng.integers(0, len(cases), 8):
             pixels, mask = cases[index]
             y, x = (rng.integers(0, n - side + 1) for n in mask.shape)
             turn, flip = rng.integers(0, 4), rng.integers(0, 2)
@@ -129,16 +131,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--shrink", type=int, default=1, help="make images smaller by this much: a faster run")
     parser.add_argument("--window", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights", type=Path, help="kept here, and taken from here where it exists")
     arguments = parser.parse_args()
-    train, test = load(arguments.data)
+    train, test = load(arguments.data, arguments.shrink)
     if arguments.weights and arguments.weights.exists():
         model = build_segmenter(NetworkConfig(base_width=16), 3, 2).eval().to(memory_format=torch.channels_last)
         model.load_state_dict(torch.load(arguments.weights, weights_only=True))
     else:
-        model = train_network(train, arguments.steps, 256, arguments.seed)
+        model = train_network(train, arguments.steps, arguments.window, arguments.seed)
         if arguments.weights:
             torch.save(model.state_dict(), arguments.weights)
     compare(model, test, arguments.window)
