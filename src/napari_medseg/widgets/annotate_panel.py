@@ -74,7 +74,9 @@ class AnnotatePanel(QWidget):
         self.title = QLabel()
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.saved = SentenceLabel()
-        layout.addWidget(self.title)
+        keys = button("?", self.session.keys_asked.emit, tip="F1: all keys on one sheet")
+        keys.setFixedWidth(28)
+        layout.addLayout(row(self.title, keys, stretch=self.title))
         layout.addWidget(self.saved)
         layout.addWidget(self.notice)
         scroll = QScrollArea()
@@ -112,8 +114,6 @@ class AnnotatePanel(QWidget):
         complete = button("Region complete", self._complete_region, name="region_complete")
         complete.setToolTip("Alt+R: everything in the drawn region, or else in view, is drawn; outside nobody looked")
         layout.addLayout(row(empty, region, complete))
-        keys = button("Keys", self._show_keys, tip="F1: all keys on one sheet")
-        layout.addLayout(row(keys, stretch=None))
         layout.addStretch(1)
         return body
 
@@ -212,8 +212,8 @@ class AnnotatePanel(QWidget):
             open_case.hidden = hidden
             open_case.restyle()
 
-    def _tell_locked(self, count: int) -> None:
-        self.notice.show_info(f"{count:,} pixels of locked classes stayed as they were.")
+    def _tell_locked(self) -> None:
+        self.notice.show_info("Locked classes stayed as they were.")
 
     @shown_errors
     def _set_tag(self, name: str) -> None:
@@ -230,14 +230,14 @@ class AnnotatePanel(QWidget):
     @shown_errors
     def _add_tag(self, name: str) -> None:
         info = self._info()
-        tag = TagClass(name=name, color=color_for(len(info.tags)))
+        tag = TagClass(name=name, color=_new_color(info))
         self._set_info(dataclasses.replace(info, tags=(*info.tags, tag)))
 
     @shown_errors
     def _add_class(self, name: str) -> None:
         info = self._info()
         value = max((c.value for c in info.classes), default=0) + 1
-        new = MaskClass(value=value, name=name, color=color_for(len(info.classes)))
+        new = MaskClass(value=value, name=name, color=_new_color(info))
         self._set_info(dataclasses.replace(info, classes=(*info.classes, new)))
 
     @shown_errors
@@ -288,8 +288,10 @@ class AnnotatePanel(QWidget):
     def _complete_region(self) -> None:
         complete_region(self.session)
 
-    def _show_keys(self) -> None:
-        self.session.keys_asked.emit()
+
+def _new_color(info: DatasetInfo) -> str:
+    """A colour that neither a tag nor a class has yet, as far as there are enough."""
+    return color_for(len(info.tags) + len(info.classes))
 
 
 def _when(moment: datetime) -> str:

@@ -75,4 +75,7 @@ def _icon(draw: Callable[[QPainter], None]) -> QIcon:
     painter.scale(_FINE, _FINE)
     draw(painter)
     painter.end()
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    # Otherwise Qt tints the icon of a selected row, and a class's colour would not be its colour.
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)
+    return icon

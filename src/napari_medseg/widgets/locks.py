@@ -1,7 +1,8 @@
 """Classes that cannot be painted over.
 
-A stroke is corrected when it is committed, in the layer and in napari's history of it, so that undo and redo give
-exactly what was on screen.
+napari announces a change before or after it is made, depending on the tool, so a change cannot be corrected when it
+is announced. Instead the layer's two ways to write pixels are narrowed: what is locked never changes, not for a moment,
+and napari's history of undo and redo is right by itself.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
 
-Mask = npt.NDArray[np.bool_]
-
 
 class ClassLocks:
     """Keeps the pixels of locked classes in a Labels layer.
@@ -22,65 +21,47 @@ class ClassLocks:
     Parameters
     ----------
     layer
-        Where people draw.
+        Where people draw. Its methods `data_setitem` and `_apply_mask_to_data` (brush, eraser, fill and polygon, in
+        napari 0.9) are wrapped.
     on_kept
-        Called with the number of pixels that a stroke wanted to change and could not.
+        Called when a stroke met locked pixels.
     """
 
-    def __init__(self, layer: Labels, on_kept: Callable[[int], None]) -> None:
+    def __init__(self, layer: Labels, on_kept: Callable[[], None]) -> None:
+        self.locked: frozenset[int] = frozenset()
         self._layer = layer
         self._on_kept = on_kept
-        self.locked: frozenset[int] = frozenset()
-        layer.events.paint.connect(self._restore_locked)
+        self._paint_mask: Callable[..., Any] = layer._apply_mask_to_data
+        self._set_items: Callable[..., None] = layer.data_setitem
+        layer._apply_mask_to_data = self._paint_unlocked
+        layer.data_setitem = self._set_unlocked
 
     def stop(self) -> None:
         """Let everything be painted over again."""
-        self._layer.events.paint.disconnect(self._restore_locked)
+        self._layer._apply_mask_to_data = self._paint_mask
+        self._layer.data_setitem = self._set_items
 
-    def _restore_locked(self, event: Any) -> None:
-        """Take the locked pixels out of the step that was just added to the history."""
-        if not self.locked:
-            return
-        step: list[Any] = event.value
-        kept = 0
-        remaining = []
-        # Backwards: what an earlier part of the stroke covered must win over what a later part found there.
-        for atom in reversed(step):
-            atom, count = self._without_locked(atom)
-            kept += count
-            if atom is not None:
-                remaining.append(atom)
-        if kept:
-            # The event carries the history's own list.
-            step[:] = reversed(remaining)
-            if step:
-                self._layer.refresh()
-            else:
-                # A step of nothing is taken off the history, so that the next undo is one that people see.
-                self._layer.undo()
-            self._on_kept(kept)
+    def _paint_unlocked(
+        self, data: npt.NDArray[Any], mask: npt.NDArray[np.bool_], new_label: int, *place: Any
+    ) -> npt.NDArray[np.bool_] | None:
+        """Paint where `mask` is true and nothing is locked."""
+        if self.locked:
+            free = ~self._is_locked(data)
+            if (mask & ~free & (data != new_label)).any():
+                self._on_kept()
+            mask = mask & free
+        painted: npt.NDArray[np.bool_] | None = self._paint_mask(data, mask, new_label, *place)
+        return painted
 
-    def _without_locked(self, atom: Any) -> tuple[Any, int]:
-        """An atom of napari's history without its locked pixels, which are put back; None when nothing remains."""
-        is_masked = hasattr(atom, "slice_key")
-        place, old = (atom.slice_key, atom.old_values) if is_masked else (atom[0], atom[1])
-        locked = np.isin(old, list(self.locked))
-        count = int(locked.sum())
-        if not count:
-            return atom, 0
-        if not is_masked:
-            indices, old, new = atom
-            self._layer.data[tuple(i[locked] for i in indices)] = old[locked]
-            rest = ~locked
-            new = new[rest] if isinstance(new, np.ndarray) and new.ndim else new
-            return ((tuple(i[rest] for i in indices), old[rest], new) if rest.any() else None), count
-        mask = np.ones(old.shape, bool) if atom.mask is None else atom.mask
-        lock_mask = np.zeros(mask.shape, bool)
-        lock_mask[mask] = locked.ravel()
-        region = np.asarray(self._layer.data[place])
-        before = np.zeros(mask.shape, old.dtype)
-        before[mask] = old.ravel()
-        region[lock_mask] = before[lock_mask]
-        self._layer.data[place] = region
-        rest = mask & ~lock_mask
-        return (atom._replace(mask=rest, old_values=before[rest]) if rest.any() else None), count
+    def _set_unlocked(self, indices: tuple[npt.NDArray[np.intp], ...], value: Any, refresh: bool = True) -> None:
+        """Set those of the pixels that are not locked."""
+        if self.locked:
+            free = ~self._is_locked(self._layer.data[indices])
+            if not free.all():
+                self._on_kept()
+            indices = tuple(axis[free] for axis in indices)
+            value = np.asarray(value)[free] if np.ndim(value) else value
+        self._set_items(indices, value, refresh)
+
+    def _is_locked(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        return np.isin(values, list(self.locked))

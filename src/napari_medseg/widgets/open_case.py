@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -49,8 +49,8 @@ class OpenCase(QObject):
     row_changed = Signal()
     #: The person removed the labels layer.
     closed = Signal()
-    #: A stroke met locked classes: how many pixels stayed.
-    locked_kept = Signal(int)
+    #: A stroke met locked classes, which stayed.
+    locked_kept = Signal()
 
     def __init__(self, viewer: napari.Viewer, dataset: Dataset, case: Case) -> None:
         super().__init__()
@@ -101,6 +101,17 @@ class OpenCase(QObject):
         self.labels.selected_label = value
         if self.labels.mode in ("pan_zoom", "transform", "pick", "erase"):
             self.labels.mode = "paint"
+
+    @property
+    def tool(self) -> dict[str, Any]:
+        """What the person draws with, to go on with in the next case."""
+        layer = self.labels
+        return {name: getattr(layer, name) for name in ("selected_label", "brush_size", "opacity", "contour", "mode")}
+
+    def take_tool(self, tool: Mapping[str, Any]) -> None:
+        """Go on with the tool of another case."""
+        for name, value in tool.items():
+            setattr(self.labels, name, value)
 
     def fill_not_looked_at(self, box: Box | None = None, mask: npt.NDArray[np.bool_] | None = None) -> int:
         """Turn "not looked at" into background as one step that can be undone.

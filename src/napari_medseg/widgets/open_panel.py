@@ -119,7 +119,7 @@ class OpenPanel(QWidget):
         while self._facts.rowCount():
             self._facts.removeRow(0)
         for name, text in facts_of(image).items():
-            self._facts.addRow(words(name, faint=True), words(text))
+            self._facts.addRow(name, words(text))
         self.series.clear()
         self.series.addItems([name or f"{index + 1}" for index, name in enumerate(image.series_names)])
         self.series.setCurrentIndex(image.series)

@@ -149,9 +149,11 @@ class Session(QObject):
         if self._dataset is None or (self._open is not None and self._open.case.case == case_id):
             return
         dataset, case = self._dataset, self._dataset.case(case_id)
+        tool = self._open.tool if self._open is not None else {}
         self._close_open_case()
         try:
             self._open = OpenCase(self.viewer, dataset, case)
+            self._open.take_tool(tool)
             self._open.autosave.saved.connect(self.saved)
             self._open.autosave.failed.connect(self.save_failed)
             self._open.row_changed.connect(self.cases_changed)

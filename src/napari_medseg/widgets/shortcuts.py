@@ -36,7 +36,7 @@ NAPARI_KEYS = (
     ("P / 2", "brush"),
     ("F / 4", "fill"),
     ("E / 1", "eraser: looked at, nothing here"),
-    ("G / 3", "polygon; Enter closes it"),
+    ("3", "polygon; Enter closes it"),
     ("[ ]", "smaller, larger brush"),
     ("Space (held)", "move the picture"),
 )

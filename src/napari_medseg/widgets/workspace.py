@@ -37,6 +37,7 @@ class Workspace(QWidget):
         self.session = session_of(self.viewer)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.setStyleSheet("QTabBar::tab { padding: 5px 10px; }")
         self._panels: dict[str, QWidget] = {}
         for name in PANELS:
             page = QWidget()
