@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from napari_medseg.api.evaluation import evaluate
     from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict, predict_files
     from napari_medseg.api.reproduction import reproduce
-    from napari_medseg.api.training import train
+    from napari_medseg.api.training import estimate, train
     from napari_medseg.io import describe, read
 
 _HOMES = {
     "describe": "napari_medseg.io",
     "read": "napari_medseg.io",
     "train": "napari_medseg.api.training",
+    "estimate": "napari_medseg.api.training",
     "LoadedModel": "napari_medseg.api.prediction",
     "bundled_model": "napari_medseg.api.prediction",
     "load_model": "napari_medseg.api.prediction",
@@ -32,6 +33,7 @@ __all__ = [
     "LoadedModel",
     "bundled_model",
     "describe",
+    "estimate",
     "evaluate",
     "load_model",
     "predict",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,13 +85,7 @@ def train(
     >>> [stage["name"] for stage in summary["stages"]]
     ['a_classifier', 'b_segmenter', 'c_classifier']
     """
-    from napari_medseg.data.dataset import Dataset
-    from napari_medseg.data.training_set import training_set
-
-    known = find_scheme(scheme)
-    values = load_json(Path(config_file)) if config_file is not None else None
-    config = build_config(known, values=values, profile=profile, assignments=assignments)
-    cases = training_set(Dataset.open(data), include_drafts=include_drafts, seed=seed)
+    known, config, cases = _load(scheme, data, config_file, profile, assignments, include_drafts, seed)
     return train_cases(
         known,
         config,
@@ -104,6 +99,77 @@ def train(
         threads=threads,
         report=report,
     )
+
+
+def estimate(
+    scheme: str,
+    data: str | os.PathLike[str],
+    *,
+    config_file: str | os.PathLike[str] | None = None,
+    profile: str | None = None,
+    assignments: Sequence[str] = (),
+    include_drafts: bool = False,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    report: Report = ignore,
+) -> dict[str, Any]:
+    """What `train` with the same arguments would take, measured on two steps of every stage; writes nothing.
+
+    Returns
+    -------
+    ``stages`` [``name, steps, seconds``], ``seconds`` (at most; early stopping may end sooner), ``memory_bytes``
+    (None where the system does not tell), ``device``, ``precision``.
+
+    Raises
+    ------
+    ConfigError, DatasetError, TrainingError
+        As `train`.
+    """
+    from napari_medseg.models.compute import choose_compute
+    from napari_medseg.training.estimate import estimate_stages
+
+    known, config, cases = _load(scheme, data, config_file, profile, assignments, include_drafts, seed=0)
+    _refuse_faults(known, config, cases, report)
+    compute = choose_compute(device, precision, threads, training=True)
+    costs, memory = estimate_stages(known.stages(config, cases, 0, compute), seed=0, compute=compute)
+    document = {
+        "stages": [asdict(cost) for cost in costs],
+        "seconds": sum(cost.seconds for cost in costs),
+        "memory_bytes": memory,
+        "device": compute.device,
+        "precision": compute.precision,
+    }
+    report("done", result=document)
+    return document
+
+
+def _load(
+    scheme: str,
+    data: str | os.PathLike[str],
+    config_file: str | os.PathLike[str] | None,
+    profile: str | None,
+    assignments: Sequence[str],
+    include_drafts: bool,
+    seed: int,
+) -> tuple[Scheme, SchemeConfig, TrainingSet]:
+    from napari_medseg.data.dataset import Dataset
+    from napari_medseg.data.training_set import training_set
+
+    known = find_scheme(scheme)
+    values = load_json(Path(config_file)) if config_file is not None else None
+    config = build_config(known, values=values, profile=profile, assignments=assignments)
+    return known, config, training_set(Dataset.open(data), include_drafts=include_drafts, seed=seed)
+
+
+def _refuse_faults(scheme: Scheme, config: SchemeConfig, cases: TrainingSet, report: Report) -> None:
+    """Raise the scheme's errors about the cases, report its warnings."""
+    faults = scheme.check(config, cases)
+    errors = [fault for fault in faults if fault.severity == "error"]
+    if errors:
+        raise DatasetError(" ".join(str(fault) for fault in errors))
+    for fault in faults:
+        report("warning", text=str(fault))
 
 
 def train_cases(
@@ -121,13 +187,7 @@ def train_cases(
     report: Report = ignore,
 ) -> dict[str, Any]:
     """`train` for a scheme, settings and cases that are already in memory."""
-    faults = scheme.check(config, cases)
-    errors = [fault for fault in faults if fault.severity == "error"]
-    if errors:
-        raise DatasetError(" ".join(str(fault) for fault in errors))
-    for fault in faults:
-        report("warning", text=str(fault))
-
+    _refuse_faults(scheme, config, cases, report)
     from napari_medseg.io.model_file import read_model
     from napari_medseg.models.compute import choose_compute
     from napari_medseg.training.distributed import processes

@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_medseg.commands import Result
 from napari_medseg.commands._reporting import add_event_option, reporting
+from napari_medseg.training.events import duration
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,7 +17,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("train", help="train a scheme on a data set")
     parser.add_argument("scheme", metavar="SCHEME")
     parser.add_argument("--data", required=True, metavar="DIR", help="data set folder")
-    parser.add_argument("--out", required=True, metavar="RUN", help="run folder; holds model.safetensors in the end")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", metavar="RUN", help="run folder; holds model.safetensors in the end")
+    target.add_argument("--estimate", action="store_true", help="only measure what the training will take")
     parser.add_argument("--config", metavar="FILE", help="settings as JSON (see 'napari-medseg config SCHEME')")
     parser.add_argument("--profile", help="a named set of settings, e.g. 'cpu'")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
@@ -39,7 +42,9 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Train in this process, or in N processes under torchrun."""
+    """Train in this process, or in N processes under torchrun; or only measure."""
+    if args.estimate:
+        return _estimate(args)
     if args.devices > 1 and not _inside_torchrun():
         return _run_under_torchrun(args)
     from napari_medseg import api
@@ -66,6 +71,34 @@ def run(args: argparse.Namespace) -> Result:
         return Result()
     scores = "  ".join(f"{name} {value:.3f}" for name, value in summary["scores"].items() if value is not None)
     return Result(document=summary, text=f"Model: {summary['model']}\nValidation: {scores}")
+
+
+def _estimate(args: argparse.Namespace) -> Result:
+    from napari_medseg import api
+
+    with reporting(args) as report:
+        document = api.estimate(
+            args.scheme,
+            args.data,
+            config_file=args.config,
+            profile=args.profile,
+            assignments=args.set,
+            include_drafts=args.include_drafts,
+            device=args.device,
+            precision=args.precision,
+            threads=args.threads,
+            report=report,
+        )
+    if args.events:
+        return Result()
+    memory = document["memory_bytes"]
+    lines = [f"At most {duration(document['seconds'])} on {document['device']} ({document['precision']})"]
+    lines += [
+        f"  {stage['name']}: {stage['steps']} steps, {duration(stage['seconds'])}" for stage in document["stages"]
+    ]
+    if memory is not None:
+        lines.append(f"Memory: {memory / 2**30:.1f} GiB")
+    return Result(document=document, text="\n".join(lines))
 
 
 def _inside_torchrun() -> bool:
