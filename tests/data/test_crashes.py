@@ -270,6 +270,33 @@ def test_a_read_only_folder_is_said_and_can_be_read(small_disk: Path) -> None:
     assert not [fault for fault in check(opened) if fault.severity == "error"]
 
 
+@pytest.mark.parametrize(("refusals", "saved"), [(2, True), (100, False)])
+def test_a_table_that_a_spreadsheet_holds_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int, saved: bool
+) -> None:
+    dataset = make_cases(tmp_path, 1)
+    table = (dataset.path / "cases.csv").read_bytes()
+    replace_file, refused = os.replace, []
+
+    def held(source: str, target: str) -> None:
+        # What Windows answers while another program has the file open.
+        if Path(target).name == "cases.csv" and len(refused) < refusals:
+            refused.append(target)
+            raise PermissionError(13, "Permission denied")
+        replace_file(source, target)
+
+    monkeypatch.setattr(os, "replace", held)
+    if saved:
+        assert dataset.update_case("c0", revision=1, tag="benign").tag == "benign"
+    else:
+        with pytest.raises(WriteError, match="check who holds it"):
+            dataset.update_case("c0", revision=1, tag="benign")
+        assert (dataset.path / "cases.csv").read_bytes() == table
+        assert repair(dataset.path) == [], "a change that was refused is not brought back"
+        monkeypatch.undo()
+        assert dataset.update_case("c0", revision=1, tag="malignant").revision == 2
+
+
 def test_a_conflict_is_not_a_write(tmp_path: Path) -> None:
     dataset = make_cases(tmp_path, 1)
     dataset.update_case("c0", revision=1, tag="benign")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_medseg.errors import WriteError
+
+#: Seconds between two tries to take a file's place while another program holds it.
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 @contextmanager
@@ -31,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         _inherit_mode(temporary, path)
-        os.replace(temporary, path)
+        _replace_patiently(temporary, path)
         temporary = None
     except OSError as error:
         if isinstance(error, WriteError):
@@ -86,6 +90,17 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically; raises `WriteError`."""
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
+
+
+def _replace_patiently(source: Path, target: Path) -> None:
+    """Rename; on Windows a spreadsheet or a virus scanner may hold the target for a moment."""
+    for pause in _PAUSES:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(source, target)
 
 
 def _inherit_mode(temporary: Path, path: Path) -> None:

@@ -16,7 +16,7 @@ from napari_medseg.data.importing.per_class import plan_folders_per_class
 from napari_medseg.data.importing.plan import Options, Planner, Say
 from napari_medseg.data.importing.writing import write_dataset
 from napari_medseg.errors import DatasetError, InputNotFoundError
-from napari_medseg.structures import Kind, Progress
+from napari_medseg.structures import KINDS, Kind, Progress
 
 #: Source layouts by the name that ``--format`` takes.
 FORMATS: Mapping[str, Planner] = {"folders": plan_folders, "folders-per-class": plan_folders_per_class}
@@ -93,6 +93,8 @@ def import_dataset(
     planner = FORMATS.get(format or "folders")
     if planner is None:
         raise DatasetError(f"Format '{format}' is not known: choose from {', '.join(FORMATS)}.")
+    if kind not in KINDS:
+        raise DatasetError(f"The kind '{kind}' is unknown: choose from {', '.join(KINDS)}.")
     if classes and instances:
         raise DatasetError("Masks hold either class values or object numbers: give --classes or --instances, not both.")
     options = Options(

@@ -112,13 +112,15 @@ def _refuse_undeclared(cases: Sequence[PlannedCase], seen: Sequence[_Seen], valu
     for case, found in zip(cases, seen, strict=True):
         for value in values.undeclared(found.values):
             files.setdefault(value, []).append(case.mask.name if case.mask is not None else "")
-    refuse(
-        [
-            f"value {value} in mask {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} is no declared "
-            "class; name it with --classes, drop it with --ignore, or say --instances if values are object numbers"
-            for value, names in sorted(files.items())
-        ]
-    )
+    if not files:
+        return
+    found = [
+        f"value {value} in mask {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for value, names in sorted(files.items())
+    ]
+    more = f", and {len(found) - 3} more values" if len(found) > 3 else ""
+    mend = "name them with --classes, drop them with --ignore, or say --instances if they are object numbers"
+    refuse([f"{', '.join(found[:3])}{more}: no declared class; {mend}"])
 
 
 def _write(
