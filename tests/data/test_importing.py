@@ -97,7 +97,7 @@ def test_masks_of_two_values_need_no_declaration_and_others_do(tmp_path: Path) -
     dataset = import_dataset(binary, tmp_path / "one")
     assert [c.name for c in dataset.info.classes] == ["foreground"]
     several = make_source(tmp_path / "several", {"a": mask(1), "b": mask(2)})
-    with pytest.raises(DatasetError, match=r"value 1 in mask a\.png .*value 2 in mask b\.png .*--classes"):
+    with pytest.raises(DatasetError, match=r"value 1 in mask a\.png, value 2 in mask b\.png: .*--classes"):
         import_dataset(several, tmp_path / "two")
     assert not (tmp_path / "two").exists()
 

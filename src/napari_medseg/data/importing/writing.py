@@ -114,13 +114,13 @@ def _refuse_undeclared(cases: Sequence[PlannedCase], seen: Sequence[_Seen], valu
             files.setdefault(value, []).append(case.mask.name if case.mask is not None else "")
     if not files:
         return
-    found = [
+    named = [
         f"value {value} in mask {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         for value, names in sorted(files.items())
     ]
-    more = f", and {len(found) - 3} more values" if len(found) > 3 else ""
+    more = f", and {len(named) - 3} more values" if len(named) > 3 else ""
     mend = "name them with --classes, drop them with --ignore, or say --instances if they are object numbers"
-    refuse([f"{', '.join(found[:3])}{more}: no declared class; {mend}"])
+    refuse([f"{', '.join(named[:3])}{more}: no declared class; {mend}"])
 
 
 def _write(
