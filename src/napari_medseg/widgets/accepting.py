@@ -102,7 +102,7 @@ def _into_open_case(session: Session, own: npt.NDArray[np.uint8], region: Box | 
     opened = session.open
     assert opened is not None
     assert session.dataset is not None
-    box = region or tuple((0, n) for n in own.shape)
+    box = region or tuple((0, n) for n in opened.labels.data.shape)
     present = np.asarray(opened.labels.data[_slices(box)])
     change = _change(present, own, replace)
     _keep_copy(session.dataset, opened.case, present, change)
@@ -117,9 +117,11 @@ def _into_open_case(session: Session, own: npt.NDArray[np.uint8], region: Box | 
 def _into_store(dataset: Dataset, case: Case, own: npt.NDArray[np.uint8], region: Box | None, replace: bool) -> int:
     image = dataset.read_image(case)
     store = dataset.label_store(case, image.spatial_shape, spacing=image.spacing, units=image.units)
-    box = region or tuple((0, n) for n in own.shape)
+    box = region or tuple((0, n) for n in image.spatial_shape)
     present = store.read_box(box)
     change = _change(present, own, replace)
+    if not change.any():
+        return 0
     _keep_copy(dataset, case, present, change)
     store.write_box(box, np.where(change, own, present))
     record_labels(dataset, case.case, store, revision=case.revision, origin=case.origin or "person")

@@ -167,6 +167,7 @@ class PredictPanel(QWidget):
         self.session.open_case(case)
         if self.session.labels is not None:
             self.session.viewer.layers.selection.active = self.session.labels
+        self.session.show_panel("Annotate")
 
     @shown_errors
     def _discard(self, result: Result) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QFrame,
@@ -43,9 +43,6 @@ class TrainPanel(QWidget):
     session
         Another session than the viewer's own.
     """
-
-    #: The person wants to predict with the model that was just trained.
-    predict_wanted = Signal()
 
     def __init__(self, napari_viewer: napari.Viewer, session: Session | None = None) -> None:
         super().__init__()
@@ -125,7 +122,7 @@ class TrainPanel(QWidget):
 
     def _on_use(self, model: Path) -> None:
         self.session.set_model(model)
-        self.predict_wanted.emit()
+        self.session.show_panel("Predict")
 
     def _set_busy(self, busy: bool) -> None:
         self.setup.setVisible(not busy)
