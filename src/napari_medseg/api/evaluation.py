@@ -82,7 +82,7 @@ def evaluate(
 def figures_of(
     predictor: Predictor, cases: Sequence[TrainingCase], compute: Compute, report: Report = ignore
 ) -> dict[str, Any]:
-    """The figures of `evaluate` for any predictor and cases; a class it does not know does not count, a tag is refused."""
+    """The figures of `evaluate` for any predictor; an unknown class counts for nothing, an unknown tag is refused."""
     from napari_medseg.inference.engine import predict
     from napari_medseg.inference.evaluation import evaluate_cases
 
