@@ -58,7 +58,7 @@ def canvas_of(viewer):
 def place_of(viewer, row: float, column: float) -> QPoint:
     """Where on the canvas a pixel of the 2-D image is shown."""
     canvas = canvas_of(viewer)
-    center, zoom = viewer.camera.center[-2:], viewer.camera.zoom
+    center, zoom = viewer.scene.camera.center[-2:], viewer.scene.camera.zoom
     x = canvas.width() / 2 + (column - center[1]) * zoom
     y = canvas.height() / 2 + (row - center[0]) * zoom
     return QPoint(round(x), round(y))

@@ -82,6 +82,14 @@ class Autosave(QObject):
             # The outcome of the thread does not matter: whatever it did not write is found again below.
             self._under_way[0].exception()
             self._under_way = None
+        try:
+            self._save_here()
+        except Exception:
+            # Whoever asked may go on with the layer.
+            self._retry_later()
+            raise
+
+    def _save_here(self) -> None:
         self._check_shape()
         parts = list(self._changed_parts())
         if not parts:
@@ -148,8 +156,7 @@ class Autosave(QObject):
             return
         self._under_way = None
         if error is not None and not isinstance(error, ConflictError):
-            self._timer.start(round(self._retry_seconds * 1000))
-            self._retry_seconds = min(self._retry_seconds * 2, RETRY_SECONDS[1])
+            self._retry_later()
             self.failed.emit(_sentence(error))
             return
         # What was refused lies in the folder for conflicts; writing it again would be refused again.
@@ -160,6 +167,10 @@ class Autosave(QObject):
             self.saved.emit(_clock())
         else:
             self.failed.emit(str(error))
+
+    def _retry_later(self) -> None:
+        self._timer.start(round(self._retry_seconds * 1000))
+        self._retry_seconds = min(self._retry_seconds * 2, RETRY_SECONDS[1])
 
     def _accept(self, parts: list[Part]) -> None:
         for box, pixels in parts:
