@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
+from napari._app_model.constants._menus import is_menu_contributable
 
 from napari_medseg.widgets.workspace import PANELS, Workspace
 
@@ -52,3 +55,13 @@ def test_primary_buttons_are_in_sight_on_a_small_screen(make_napari_viewer, qtbo
         assert workspace.panel(name).minimumSizeHint().width() <= 420, name
         bottom = workspace.mapTo(viewer.window._qt_window, workspace.rect().bottomLeft()).y()
         assert bottom <= 768, name
+
+
+def test_menu_entries_stand_where_napari_shows_them():
+    import napari_medseg
+
+    manifest = yaml.safe_load((Path(napari_medseg.__file__).parent / "napari.yaml").read_text("utf-8"))
+    menus = manifest["contributions"]["menus"]
+    own = {submenu["id"] for submenu in manifest["contributions"].get("submenus", [])}
+    # Any other id would be dropped without a word.
+    assert [menu for menu in menus if menu not in own and not is_menu_contributable(menu)] == []
