@@ -103,7 +103,8 @@ class Intensity:
         if len(pixels) == 1:
             return np.repeat(pixels, self.channels, axis=0)
         if self.channels == 1 and len(pixels) == 3:
-            return pixels.mean(axis=0, keepdims=True, dtype=np.float32).astype(np.float32, copy=False)
+            mean: Floats = pixels.mean(axis=0, keepdims=True)
+            return mean
         raise ModelError(
             f"The network was trained on images of {self.channels} channels, but this image has {len(pixels)}: "
             "choose the channels that it was trained on, or train a network on such images."
@@ -147,9 +148,7 @@ def fit_intensity(images: Sequence[Image]) -> Intensity:
         There is no image, or the images have numbers of channels that do not fit together.
     """
     if not images:
-        raise DatasetError(
-            "There is no training image to take the intensity from: finish a training case."
-        )
+        raise DatasetError("There is no training image to take the intensity from: finish a training case.")
     channels = _common_channels(images)
     step = max(1, len(images) // _SAMPLED_IMAGES)
     moments = np.zeros((2, channels))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array  # type: ignore[import-untyped]  # scipy ships no types
+from scipy.sparse import csr_array
 
 from napari_medseg.structures import Box, Image
 
