@@ -98,6 +98,7 @@ class CasesPanel(QWidget):
             self.status.addItem(text, status)
         self.add = button("Add open images", self._add_layers, name="add_layers")
         self.add.setToolTip("Add the images that are open in napari to this data set")
+        self.add_files = button("Add image files…", self._choose_files, name="add_files")
         previous = button("◀", lambda: self._step(-1), tip="Previous case (Alt+Left)")
         following = button("▶", lambda: self._step(1), tip="Next case (Alt+Right)")
         self.next_todo = button("Next to do", self._open_next_todo, primary=True, name="next_todo")
@@ -107,6 +108,7 @@ class CasesPanel(QWidget):
         layout.addLayout(row(self.search, self.status, stretch=self.search))
         layout.addWidget(self.list, 1)
         layout.addWidget(self._hint)
+        layout.addWidget(self.add_files)
         layout.addWidget(self.add)
         layout.addLayout(row(previous, following, self.next_todo, stretch=self.next_todo))
         return page
@@ -190,6 +192,8 @@ class CasesPanel(QWidget):
         shown = [self.filter.index(i, 0).data(CASE_ROLE).case for i in range(self.filter.rowCount())]
         self.session.order = tuple(shown)
         self._hint.setVisible(not shown and self.model.rowCount() > 0)
+        # Later it is found in the menu; an empty list shows what to do first.
+        self.add_files.setVisible(self.model.rowCount() == 0)
 
     @shown_errors
     def _open_index(self, index: QModelIndex) -> None:

@@ -23,7 +23,7 @@ _ONE, _VALUES = range(2)
 _CLASS_PAIR = re.compile(r"\s*(\d+)\s*=\s*(.+?)\s*")
 #: The columns that can be taken over, by argument of `import_dataset`, with words that their headings often hold.
 _COLUMNS = {
-    "tag_column": ("Tag from", ("tag", "class", "diagnosis", "benign", "label")),
+    "tag_column": ("Tag from", ("tag", "class", "diagnosis", "label", "grade")),
     "group_column": ("Patient from", ("patient", "group", "subject", "slide", "eye")),
     "id_column": ("Image name from", ("image", "file", "name", "id")),
 }

@@ -24,6 +24,7 @@ from napari_medseg.widgets._layers import add_image, add_labels, class_colormap,
 from napari_medseg.widgets.autosave import Autosave
 from napari_medseg.widgets.locks import ClassLocks
 from napari_medseg.widgets.rescue import may_close_unsaved
+from napari_medseg.widgets.window import quick_removal
 
 if TYPE_CHECKING:
     from napari_medseg.data.dataset import Dataset
@@ -219,9 +220,10 @@ class OpenCase(QObject):
         self.autosave.flush()
         self._stop()
         region = [layer for layer in self._viewer.layers if layer.name == f"{self.case.case} · region"]
-        for layer in (*self.image_layers, self.labels, *region):
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        with quick_removal():
+            for layer in (*self.image_layers, self.labels, *region):
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
 
     def may_close(self, *, ask: bool) -> bool:
         """Save before the window closes; whether it may.

@@ -49,6 +49,8 @@ class Readiness(QWidget):
         if self._job is not None and self._job.outcome is None:
             self._timer.start()
             return
+        if not self.sentence.words:
+            self.sentence.say("waiting", "Counting tags and contours …")
         self._job = ThreadJob(lambda progress: _check(dataset.path, progress))
         self._job.result.connect(self._show)
         self._job.failed.connect(self._show_failure)
