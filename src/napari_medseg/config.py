@@ -91,7 +91,12 @@ class AugmentationConfig(Settings):
 class WindowConfig(Settings):
     """How large images are cut for prediction."""
 
-    overlap: float = Field(0.25, ge=0.0, lt=1.0, description="Least overlap of neighbouring windows, as a share.")
+    overlap: float | None = Field(
+        None,
+        ge=0.0,
+        lt=1.0,
+        description="Least overlap of neighbouring windows, as a share; empty: 64 pixels, at most a quarter.",
+    )
     blend: Literal["gaussian", "constant", "crop"] = Field(
         "gaussian", description="How overlapping windows are joined: weighted, averaged, or centre parts only."
     )

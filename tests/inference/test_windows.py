@@ -3,11 +3,12 @@
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_medseg.config import WindowConfig
-from napari_medseg.inference.windows import plan_axis, plan_windows
+from napari_medseg.inference.windows import least_overlap, plan_axis, plan_windows
 
 blends = st.sampled_from(["gaussian", "constant", "crop"])
 
@@ -59,6 +60,11 @@ def test_centre_crop_takes_each_pixel_from_the_window_whose_border_is_farther() 
         margins[-1] = pixel - plan.starts[-1]
         owner = next(i for i, (low, high) in enumerate(plan.spans) if low <= pixel < high)
         assert margins[owner] >= max(margins) - 1
+
+
+@pytest.mark.parametrize(("window", "overlap"), [(512, 64), (448, 64), (256, 64), (128, 32), (16, 4), (2, 0), (1, 0)])
+def test_overlap_by_default(window: int, overlap: int) -> None:
+    assert least_overlap(window, WindowConfig()) == overlap
 
 
 def test_one_window_counts_fully() -> None:
