@@ -17,14 +17,15 @@ from pathlib import Path
 from napari_medseg.data.synthetic import make_dataset
 
 TARGET = Path(__file__).parents[1] / "src" / "napari_medseg" / "resources" / "pathology-demo.safetensors"
-CASES = 120
-SIZE = 384
+CASES = 100
+SIZE = 256
 SETTINGS = (
     "network.base_width=6",
-    "input_size=192",
-    "training.epochs=24",
-    "training.batch_size=8",
-    "training.patience=8",
+    "input_size=128",
+    "downsample=2",
+    "training.epochs=16",
+    "training.steps_per_epoch=12",
+    "training.patience=6",
 )
 
 
