@@ -266,6 +266,18 @@ def test_training_by_clicks_shows_previews_and_gives_a_model(panel, qtbot):
 
 
 @pytest.mark.viewer
+def test_an_estimate_is_asked_for_with_a_click_and_forgotten_with_an_edit(panel, qtbot):
+    row = panel.setup.estimate
+    qtbot.waitUntil(row.isEnabled, timeout=20_000)
+    qtbot.mouseClick(row.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "GiB" in row.words, timeout=200_000)
+    assert row.words.startswith("At most ")
+    panel.setup.form.editor("training.epochs").put(3)
+    assert row.words == ""
+    assert not (panel.session.dataset.path / "runs").exists()
+
+
+@pytest.mark.viewer
 def test_a_cancelled_run_is_offered_again_and_ends(panel, qtbot):
     panel.setup.form.editor("training.epochs").put(500)
     qtbot.mouseClick(panel._start, Qt.MouseButton.LeftButton)

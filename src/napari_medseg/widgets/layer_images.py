@@ -15,10 +15,8 @@ from napari_medseg.errors import ConfigError, MedsegError
 from napari_medseg.io.colors import flatten_alpha
 from napari_medseg.structures import Box, Image
 from napari_medseg.widgets.adding import image_of_layer as pixels_of_layer
+from napari_medseg.widgets.regions import ellipse_outline
 from napari_medseg.widgets.session import Session
-
-#: Points of the polygon that stands for a drawn ellipse.
-ELLIPSE_POINTS = 72
 
 
 def image_of_layer(layer: ImageLayer, session: Session) -> Image:
@@ -99,10 +97,6 @@ def _outline(shapes: Shapes, index: int, image: ImageLayer) -> npt.NDArray[np.fl
     """Corners of a shape as (rows, columns) of the image's pixels."""
     corners = np.asarray(shapes.data[index], np.float64)
     if shapes.shape_type[index] == "ellipse":
-        # napari keeps the four corners of the box around an ellipse.
-        centre, half = corners.mean(axis=0), (corners[1] - corners[0]) / 2
-        other = (corners[3] - corners[0]) / 2
-        angles = np.linspace(0, 2 * np.pi, ELLIPSE_POINTS, endpoint=False)[:, np.newaxis]
-        corners = centre + np.cos(angles) * half + np.sin(angles) * other
+        corners = ellipse_outline(corners)
     pixels = [image.world_to_data(shapes.data_to_world(corner)) for corner in corners]
     return np.asarray(pixels, np.float64)[:, -2:]

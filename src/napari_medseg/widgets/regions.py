@@ -76,7 +76,7 @@ def shape_region(shapes: Shapes, labels: Labels) -> tuple[Box, Mask] | None:
 
     corners = np.array([labels.world_to_data(shapes.data_to_world(point)) for point in shapes.data[-1]])
     if shapes.shape_type[-1] == "ellipse":
-        corners = _ellipse(corners)
+        corners = ellipse_outline(corners)
     corners = corners[:, -labels.ndim :]
     outer = tuple((int(i), int(i) + 1) for i in np.round(corners[0, :-2]))
     height, width = labels.data.shape[-2:]
@@ -111,7 +111,7 @@ def view_region(viewer: napari.Viewer, labels: Labels) -> Box:
     return box
 
 
-def _ellipse(corners: npt.NDArray[np.float64], points: int = 72) -> npt.NDArray[np.float64]:
+def ellipse_outline(corners: npt.NDArray[np.float64], points: int = 72) -> npt.NDArray[np.float64]:
     """Points on the ellipse inside a (possibly turned) rectangle of four corners."""
     center = corners.mean(axis=0)
     a, b = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2

@@ -52,7 +52,6 @@ class TrainPanel(QWidget):
         self.run_view = RunView()
         self.notice = Notice()
         self._previews = TrainingPreviews(self.session.viewer, self.session)
-        self._run: Path | None = None
         self._interrupted: InterruptedRun | None = None
         self._build()
         self._connect()
@@ -93,7 +92,7 @@ class TrainPanel(QWidget):
         arguments = ["train", scheme, "--data", str(self.session.dataset.path), "--out", str(run)]
         arguments += ["--config", str(settings)]
         arguments += ["--resume"] * resume + ["--include-drafts"] * drafts
-        self._run = run
+        self.setup.estimate.forget()
         self._previews.begin()
         self._preview_box.setChecked(True)
         self.run_view.begin(SCHEMES[scheme].stage_titles.items())

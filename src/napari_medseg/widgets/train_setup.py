@@ -11,6 +11,7 @@ from napari_medseg.structures import Progress
 from napari_medseg.widgets.check_view import CheckView
 from napari_medseg.widgets.data_check import DataCheck, check_data
 from napari_medseg.widgets.editors import CalmComboBox
+from napari_medseg.widgets.estimate_row import EstimateRow
 from napari_medseg.widgets.form import SettingsForm
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.look import SentenceLabel
@@ -47,6 +48,7 @@ class TrainSetup(QWidget):
         self._drafts = QCheckBox("Use drafts too")
         self._drafts.setToolTip("Also train on labels that nobody has marked as done, accepted proposals among them.")
         self.check_view = CheckView()
+        self.estimate = EstimateRow()
         self._check_fault = SentenceLabel()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -104,7 +106,7 @@ class TrainSetup(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.addLayout(grid)
-        for widget in (self._summary, self.check_view, self._check_fault, self._drafts):
+        for widget in (self._summary, self.check_view, self._check_fault, self.estimate, self._drafts):
             self._layout.addWidget(widget)
 
     def _connect(self) -> None:
@@ -114,6 +116,8 @@ class TrainSetup(QWidget):
         self._session.dataset_changed.connect(self._forget_finding)
         self._session.cases_changed.connect(self._need_check)
         self._timer.timeout.connect(self._check)
+        self.estimate.wanted.connect(self._measure)
+        self.estimate.failed.connect(lambda text, _: self._on_fault(text))
 
     def _choose_scheme(self) -> None:
         """Show another scheme's profiles and settings."""
@@ -144,8 +148,15 @@ class TrainSetup(QWidget):
         self.check_view.show_waiting("")
         self._need_check()
 
+    def _measure(self) -> None:
+        if self._session.dataset is not None and self.is_ready():
+            folder = self._session.dataset.path
+            self.estimate.measure(self.scheme.key, folder, self.config(), drafts=self.include_drafts)
+
     def _need_check(self) -> None:
         self._stale = True
+        self.estimate.forget()
+        self.estimate.setEnabled(False)
         if self.isVisible():
             self._timer.start()
         self.changed.emit()
@@ -185,6 +196,7 @@ class TrainSetup(QWidget):
         self._check_fault.say("error", "")
         self.found = found
         self.check_view.show_check(found)
+        self.estimate.setEnabled(found.can_train)
         self.changed.emit()
 
     def _on_fault(self, text: str) -> None:
