@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,9 @@ class TrainPanel(QWidget):
         run = self._interrupted
         if run is None or self.job is not None:
             return
-        self._launch(run.scheme, run.path, run.config, resume=True, drafts=self.setup.include_drafts)
+        # Another seed than the run's own would train every stage anew.
+        again = ["--resume", "--seed", str(run.seed)]
+        self._launch(run.scheme, run.path, run.config, options=again, drafts=self.setup.include_drafts)
 
     def cancel(self) -> None:
         """Stop the run; its last checkpoint stays."""
@@ -84,14 +86,13 @@ class TrainPanel(QWidget):
             self.job.cancel()
 
     def _launch(
-        self, scheme: str, run: Path, config: Mapping[str, Any], *, resume: bool = False, drafts: bool = False
+        self, scheme: str, run: Path, config: Mapping[str, Any], *, options: Sequence[str] = (), drafts: bool = False
     ) -> None:
         assert self.session.dataset is not None
         settings = run / SETTINGS_NAME
         write_text(settings, json.dumps(config, indent=2))
         arguments = ["train", scheme, "--data", str(self.session.dataset.path), "--out", str(run)]
-        arguments += ["--config", str(settings)]
-        arguments += ["--resume"] * resume + ["--include-drafts"] * drafts
+        arguments += ["--config", str(settings), *options, *["--include-drafts"] * drafts]
         self.setup.estimate.forget()
         self._previews.begin()
         self._preview_box.setChecked(True)
