@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from napari_medseg.demo import SAMPLE_SIZE, sample_image, show_prediction
-from napari_medseg.structures import Image, MaskClass, Prediction, TagResult
+from napari_medseg.demo import SAMPLE_SIZE, annotate
+from napari_medseg.structures import MaskClass, Prediction, TagResult
 
 GLAND = MaskClass(value=1, name="gland", color="#0072b2")
 VESSEL = MaskClass(value=2, name="vessel", color="#d55e00")
@@ -31,20 +31,25 @@ def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
+def prediction(**fields: Any) -> Prediction:
+    tag = TagResult(tag="malignant", probabilities={"benign": 0.25, "malignant": 0.75})
+    values = {
+        "labels": None,
+        "classes": (),
+        "tag": tag,
+        "probabilities": None,
+        "region": ((0, 40), (0, 60)),
+        "seconds": 0.1,
+    }
+    return Prediction(**{**values, **fields})
+
+
 @pytest.mark.viewer
-def test_result_is_shown_with_names_colours_and_probability(make_napari_viewer: Callable[[], Any]) -> None:
+def test_result_is_shown_with_names_and_probability(make_napari_viewer: Callable[[], Any]) -> None:
     viewer = make_napari_viewer()
     labels = np.zeros((40, 60), np.uint8)
     labels[5:25, 5:25], labels[30:32, 40:44] = 1, 1
-    image = Image(levels=(np.zeros((40, 60, 3), np.uint8),), axes="yxc", rgb=True, name="picture")
-    tag = TagResult(tag="malignant", probabilities={"benign": 0.25, "malignant": 0.75})
-    prediction = Prediction(
-        labels=labels, classes=(GLAND, VESSEL), tag=tag, probabilities=None, region=((0, 40), (0, 60)), seconds=0.1
-    )
-    show_prediction(viewer, image, prediction)
-    shown = viewer.layers["picture · prediction"]
-    np.testing.assert_array_equal(shown.data, labels)
-    np.testing.assert_allclose(shown.get_color(1)[:3], [0x00 / 255, 0x72 / 255, 0xB2 / 255], atol=0.01)
+    annotate(viewer, prediction(labels=labels, classes=(GLAND, VESSEL)))
     names = viewer.layers["class names"]
     assert list(names.features["name"]) == ["gland"]  # no vessel was found
     np.testing.assert_allclose(names.data, [[14.5, 14.5]], atol=1)
@@ -56,8 +61,7 @@ def test_result_is_shown_with_names_colours_and_probability(make_napari_viewer: 
 def test_tag_alone_is_shown(make_napari_viewer: Callable[[], Any]) -> None:
     viewer = make_napari_viewer()
     tag = TagResult(tag="benign", probabilities={"benign": 0.9, "malignant": 0.1}, calibrated=True)
-    prediction = Prediction(labels=None, classes=(), tag=tag, probabilities=None, region=((0, 8), (0, 8)), seconds=0.1)
-    show_prediction(viewer, sample_image(), prediction)
+    annotate(viewer, prediction(tag=tag))
     assert viewer.text_overlay.text == "benign  0.90"
     assert len(viewer.layers) == 0
 

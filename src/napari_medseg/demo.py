@@ -1,4 +1,4 @@
-"""``napari-medseg demo``: a window with a sample, a small bundled model and its prediction.
+"""``napari-medseg demo``: a window with a sample, a small bundled model and its prediction in the Predict panel.
 
 Sample and model hold no patient's data: the picture is drawn by `data.synthetic`, the model was trained on such
 pictures by ``tools/train_demo_model.py``.
@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from napari_medseg.commands import Result
 from napari_medseg.errors import MedsegError
-from napari_medseg.structures import Image, MaskClass, Prediction, Progress
+from napari_medseg.structures import Image, MaskClass, Prediction
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_medseg.widgets.predict_panel import PredictPanel
 
 #: The picture's side in pixels and its seed; training used other seeds.
 SAMPLE_SIZE = 640
@@ -52,11 +54,11 @@ def sample_image() -> Image:
     from napari_medseg.data.synthetic import tissue
 
     rgb, _ = tissue(size=SAMPLE_SIZE, seed=SAMPLE_SEED, malignant=True)
-    return Image(levels=(rgb,), axes="yxc", rgb=True, name="synthetic tissue", channels=("red", "green", "blue"))
+    return Image(levels=(rgb,), axes="yxc", rgb=True, name="sample tissue", channels=("red", "green", "blue"))
 
 
 def run(scheme: str = "pathology", screenshot: str | None = None) -> Result:
-    """Open the window, predict in a worker thread, show the result.
+    """Open the window, run the model through the Predict panel, show the result.
 
     Parameters
     ----------
@@ -85,8 +87,8 @@ def run(scheme: str = "pathology", screenshot: str | None = None) -> Result:
 
     started = time.perf_counter()
     image = sample_image()
-    viewer = open_window(image)
-    outcome = _predict_in_thread(viewer, model, image)
+    viewer, panel = open_window(image, model)
+    outcome = _predict(viewer, panel)
     if screenshot is None:
         napari.run()
     else:
@@ -96,31 +98,31 @@ def run(scheme: str = "pathology", screenshot: str | None = None) -> Result:
     return _report(scheme, outcome.prediction, screenshot, time.perf_counter() - started)
 
 
-def open_window(image: Image) -> napari.Viewer:
-    """A viewer with the image and the Workspace panel docked."""
+def open_window(image: Image, model: Path) -> tuple[napari.Viewer, PredictPanel]:
+    """A viewer with the image, the Workspace docked, and its Predict panel in front with the model chosen."""
     import napari
 
+    from napari_medseg.widgets._layers import add_image
+    from napari_medseg.widgets.session import session_of
+
     viewer = napari.Viewer(title="napari-medseg demo", show_welcome_screen=False)
-    viewer.add_image(np.asarray(image.data), name=image.name, rgb=image.rgb)
-    viewer.window.add_plugin_dock_widget("napari-medseg", "Workspace")
-    return viewer
+    add_image(viewer, image)
+    _, workspace = viewer.window.add_plugin_dock_widget("napari-medseg", "Workspace")
+    session_of(viewer).set_model(model)
+    workspace.show_panel("Predict")
+    panel: PredictPanel = workspace.panel("Predict")
+    return viewer, panel
 
 
-def show_prediction(viewer: napari.Viewer, image: Image, prediction: Prediction) -> None:
-    """Add the labels in their classes' colours, the classes' names on them, and the tag with its probability."""
-    from napari.utils.colormaps import direct_colormap
-
+def annotate(viewer: napari.Viewer, prediction: Prediction) -> None:
+    """Write onto the canvas what was found: the classes' names, and the tag with its probability."""
     if prediction.labels is not None:
-        labels = np.asarray(prediction.labels)
-        colors: dict[int | None, Any] = {c.value: c.color for c in prediction.classes}
-        layer = viewer.add_labels(labels, name=f"{image.name} · prediction", opacity=0.45)
-        layer.colormap = direct_colormap({None: "transparent", 0: "transparent", **colors})
-        _name_classes(viewer, labels, prediction.classes)
-        viewer.layers.selection.active = layer
+        active = viewer.layers.selection.active
+        _name_classes(viewer, np.asarray(prediction.labels), prediction.classes)
+        viewer.layers.selection.active = active
     overlay = viewer.text_overlay
     overlay.text, overlay.font_size, overlay.position = _describe(prediction), 14, "top_left"
     overlay.visible = True
-    viewer.reset_view()
 
 
 def _name_classes(viewer: napari.Viewer, labels: npt.NDArray[np.uint8], classes: tuple[MaskClass, ...]) -> None:
@@ -179,35 +181,29 @@ def _require_display() -> None:
         )
 
 
-def _predict_in_thread(viewer: napari.Viewer, model: Path, image: Image) -> _Outcome:
-    """Start the prediction; the outcome fills in while the window's event loop runs."""
-    from napari.utils.notifications import show_error
-
+def _predict(viewer: napari.Viewer, panel: PredictPanel) -> _Outcome:
+    """Press the panel's button; the outcome fills in while the window's event loop runs."""
     from napari_medseg.widgets.jobs import ThreadJob
 
     outcome = _Outcome()
 
-    def work(progress: Progress) -> Prediction:
-        from napari_medseg import api
-
-        return api.predict(model, image, progress=progress)
-
     def on_result(prediction: Prediction) -> None:
         outcome.prediction = prediction
-        show_prediction(viewer, image, prediction)
+        annotate(viewer, prediction)
 
     def on_failed(text: str, details: str) -> None:
         outcome.failure = f"{text}\n{details}".strip()
-        show_error(text)
 
     def on_finished(_: str) -> None:
         outcome.finished = True
 
-    job = ThreadJob(work)
+    panel.run()
+    job = panel.job
+    if not isinstance(job, ThreadJob):
+        raise MedsegError("The prediction could not be started: see the Predict panel.")
     job.result.connect(on_result)
     job.failed.connect(on_failed)
     job.finished.connect(on_finished)
-    job.start()
     return outcome
 
 
