@@ -140,7 +140,7 @@ def _judge(
 ) -> dict[str, dict[str, Any]]:
     """Dice and IoU or AUC and accuracy of every arm on the test cases, with intervals over groups."""
     from napari_medseg.api.evaluation import figures_of
-    from napari_medseg.schemes.pathology import PathologyParts
+    from napari_medseg.schemes.pathology_parts import PathologyParts
 
     parts = PathologyParts.fit(config, data, seed, compute)
     test = data.of_split("test")

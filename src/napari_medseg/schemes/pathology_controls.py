@@ -27,7 +27,8 @@ import numpy as np
 
 from napari_medseg.data.tags import implied_tags
 from napari_medseg.errors import DatasetError
-from napari_medseg.schemes.pathology import PathologyConfig, PathologyParts, count_steps
+from napari_medseg.schemes.pathology import PathologyConfig
+from napari_medseg.schemes.pathology_parts import PathologyParts, count_steps
 from napari_medseg.structures import DatasetInfo, TrainingCase, TrainingSet
 
 if TYPE_CHECKING:
