@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_medseg.errors import DatasetError
+from napari_medseg.errors import DatasetError, ModelError
 from napari_medseg.schemes import build_config, find_scheme
 from napari_medseg.schemes.pathology_controls import thin_out
 from napari_medseg.structures import DatasetInfo
@@ -27,13 +27,13 @@ def compute():
     return choose_compute("cpu", "fp32", 1)
 
 
-def run_without_training(data, compute, assignments=()):
+def run_without_training(data, compute, assignments=(), start=None):
     """Drive the scheme's generator; 'training' a stage shifts all its weights, so that copies show."""
     from napari_medseg.training.stage import StageResult
 
     scheme = find_scheme("pathology")
     config = build_config(scheme, assignments=[*SMALL, *assignments])
-    generator = scheme.stages(config, data, 0, compute)
+    generator = scheme.stages(config, data, 0, compute, start)
     stages, starts, ends = [], [], []
     try:
         stage = next(generator)
@@ -64,6 +64,10 @@ def part(state, prefix):
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
+def beside_encoder(state):
+    return {k: v for k, v in state.items() if not k.startswith("encoder.")}
+
+
 def assert_equal(one, other):
     assert one.keys() == other.keys()
     assert one
@@ -75,8 +79,7 @@ def test_encoders_are_handed_on_and_the_result_is_b_and_c(compute):
     assert [stage.name for stage in stages] == ["a_classifier", "b_segmenter", "c_classifier"]
     assert_equal(part(starts[1], "encoder."), part(ends[0], "encoder."))
     assert_equal(part(starts[2], "encoder."), part(ends[1], "encoder."))
-    head_of_a = {k: v for k, v in ends[0].items() if not k.startswith("encoder.")}
-    assert_equal({k: v for k, v in starts[2].items() if not k.startswith("encoder.")}, head_of_a)
+    assert_equal(beside_encoder(starts[2]), beside_encoder(ends[0]))
     assert_equal(part(dict(trained.tensors), "segmenter."), ends[1])
     assert_equal(part(dict(trained.tensors), "classifier."), ends[2])
 
@@ -86,6 +89,34 @@ def test_fresh_head_starts_c_with_another_linear_layer(compute):
     heads = [k for k in starts[2] if not k.startswith("encoder.") and k.endswith("weight")]
     assert heads
     assert not any(torch.equal(starts[2][k], ends[0][k]) for k in heads)
+
+
+def test_a_model_to_start_from_gives_its_networks_but_not_cs_fresh_head(compute):
+    *_, ends, trained = run_without_training(spot_set(), compute)
+    given = {name: tensor.numpy() for name, tensor in trained.tensors.items()}
+    _, starts, _, _ = run_without_training(spot_set(), compute, ["fresh_head=true"], start=given)
+    assert_equal(starts[0], ends[2])
+    assert_equal(beside_encoder(starts[1]), beside_encoder(ends[1]))
+    heads = [name for name in beside_encoder(starts[2]) if name.endswith("weight")]
+    assert heads
+    assert not any(torch.equal(starts[2][name], ends[2][name]) for name in heads)
+
+
+def test_a_start_with_fewer_tags_gives_its_encoder(compute):
+    *_, ends, trained = run_without_training(spot_set(), compute)
+    given = {name: tensor.numpy() for name, tensor in trained.tensors.items()}
+    data = spot_set()
+    info = replace(data.info, tags=(*INFO.tags, replace(INFO.tags[0], name="third")))
+    third = replace(spot_case(50), tag="third")
+    _, starts, _, _ = run_without_training(replace(data, info=info, cases=(*data.cases, third)), compute, start=given)
+    assert_equal(part(starts[0], "encoder."), part(ends[2], "encoder."))
+
+
+def test_a_model_of_another_width_is_refused_as_a_start(compute):
+    *_, trained = run_without_training(spot_set(), compute)
+    given = {name: tensor.numpy() for name, tensor in trained.tensors.items()}
+    with pytest.raises(ModelError, match="base_width"):
+        run_without_training(spot_set(), compute, ["network.base_width=8"], start=given)
 
 
 def test_each_stage_sees_the_samples_that_have_its_label(compute):

@@ -86,7 +86,7 @@ class PathologyScheme(Scheme):
         """Errors when neither classifier nor segmenter can be trained; warnings about what is missing."""
         train = data.of_split("train")
         tags = Counter(case.tag for case in train if case.tag is not None)
-        masks = sum(case.has_mask for case in train)
+        masks = sum(case.has_mask for case in train) if data.info.classes else 0
         faults = []
         if len(tags) < 2 and not masks:
             faults.append(
@@ -150,7 +150,7 @@ class PathologyScheme(Scheme):
             scores |= {f"b_{name}": value for name, value in result.details.items()}
             tensors |= _prefixed("segmenter", segmenter)
         if parts.tags and parts.contoured:
-            final = parts.classifier()
+            final = parts.classifier(fresh=True)
             if not config.fresh_head:
                 final.load_state_dict(classifier.state_dict())
             final.encoder.load_state_dict(segmenter.encoder.state_dict())

@@ -87,16 +87,17 @@ class PathologyParts:
             start=start or {},
         )
 
-    def classifier(self) -> Any:
-        """Encoder and classification head, fresh or as in the model to start from."""
+    def classifier(self, *, fresh: bool = False) -> Any:
+        """Encoder and classification head, as in the model to start from if there is one and `fresh` is not set."""
         from napari_medseg.models.building import build_classifier, load_matching_weights
 
         network = build_classifier(self.config.network, self.intensity.channels, len(self.tags))
-        load_matching_weights(network, self.start, "classifier")
+        if not fresh:
+            load_matching_weights(network, self.start, "classifier")
         return network
 
     def segmenter(self) -> Any:
-        """Encoder, decoder and segmentation head, fresh or as in the model to start from."""
+        """Encoder, decoder and segmentation head, as in the model to start from if there is one."""
         from napari_medseg.models.building import build_segmenter, load_matching_weights
 
         network = build_segmenter(self.config.network, self.intensity.channels, len(self.classes) + 1)
