@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.dataset_file import mask_classes
+from napari_medseg.data.dataset_file import mask_classes, next_class_color, next_tag_color, tag_classes
 from napari_medseg.data.finishing import mark_done, mark_empty, mark_region_complete, record_labels
 from napari_medseg.data.label_store import LabelStore
 from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError
-from napari_medseg.structures import Case
+from napari_medseg.structures import Case, DatasetInfo, MaskClass
 from tests.data.folders import INFO, make_cases, write_mask, write_picture
 
 
@@ -255,3 +255,17 @@ def test_a_split_is_written_once_and_kept(tmp_path: Path) -> None:
     assert dataset.split(seed=4) == first
     assert all(case.revision == 2 for case in dataset.cases)
     assert set(dataset.split((1, 0, 0), redraw=True).values()) == {"train"}
+
+
+def test_tags_and_classes_of_a_small_data_set_have_seven_colours():
+    classes, tags = mask_classes(["a", "b", "c", "d"]), tag_classes(["x", "y", "z"])
+    assert len({one.color for one in (*classes, *tags)}) == 7
+
+
+def test_a_further_tag_or_class_takes_a_colour_that_is_free():
+    info = DatasetInfo(name="n", classes=mask_classes(["a", "b"]), tags=tag_classes(["x", "y"]))
+    while len(info.classes) + len(info.tags) < 7:
+        new = next_class_color(info), next_tag_color(info)
+        assert not {one.color for one in (*info.classes, *info.tags)} & set(new)
+        info = replace(info, classes=(*info.classes, MaskClass(value=len(info.classes) + 1, name="n", color=new[0])))
+    assert next_class_color(info).startswith("#")  # all are taken: one comes again

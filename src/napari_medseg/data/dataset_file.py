@@ -21,9 +21,33 @@ EMPTY = "<empty>"
 PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 
 
+#: Where tags begin in the palette: a data set of few classes and tags gives no colour twice.
+_FIRST_TAG = 4
+
+
 def color_for(index: int) -> str:
     """A colour for the n-th class, repeating after seven."""
     return PALETTE[index % len(PALETTE)]
+
+
+def tag_color(index: int) -> str:
+    """A colour for the n-th tag, repeating after seven, other than that of the first classes."""
+    return color_for(_FIRST_TAG + index)
+
+
+def next_class_color(info: DatasetInfo) -> str:
+    """A colour for one more class: one that neither a tag nor a class has, as long as there are enough."""
+    return _unused(info, [color_for(len(info.classes) + i) for i in range(len(PALETTE))])
+
+
+def next_tag_color(info: DatasetInfo) -> str:
+    """A colour for one more tag: one that neither a tag nor a class has, as long as there are enough."""
+    return _unused(info, [tag_color(len(info.tags) + i) for i in range(len(PALETTE))])
+
+
+def _unused(info: DatasetInfo, colors: Sequence[str]) -> str:
+    used = {one.color.casefold() for one in (*info.classes, *info.tags)}
+    return next((color for color in colors if color not in used), colors[0])
 
 
 def mask_classes(names: Sequence[str]) -> tuple[MaskClass, ...]:
@@ -33,7 +57,7 @@ def mask_classes(names: Sequence[str]) -> tuple[MaskClass, ...]:
 
 def tag_classes(names: Sequence[str]) -> tuple[TagClass, ...]:
     """Tags with default colours."""
-    return tuple(TagClass(name=name, color=color_for(i)) for i, name in enumerate(names))
+    return tuple(TagClass(name=name, color=tag_color(i)) for i, name in enumerate(names))
 
 
 def write_info(folder: Path, info: DatasetInfo) -> None:
@@ -119,7 +143,7 @@ def _info_of(document: dict[str, Any]) -> DatasetInfo:
             for i, c in enumerate(document.get("classes", []))
         ),
         tags=tuple(
-            TagClass(name=str(t["name"]), color=str(t.get("color") or color_for(i)))
+            TagClass(name=str(t["name"]), color=str(t.get("color") or tag_color(i)))
             for i, t in enumerate(document.get("tags", []))
         ),
         grades=tuple(str(grade) for grade in document.get("grades", [])),
