@@ -224,6 +224,8 @@ def test_import_form_makes_the_data_set_that_the_function_makes(desk, qtbot, tmp
     form.source.setText(str(tmp_path / "source"))
     form._look_into_source()
     form.place.setText(str(tmp_path / "out"))
+    form.source.editingFinished.emit()  # what Qt emits when the field loses the focus
+    assert form.place.text() == str(tmp_path / "out")
     form.class_names.setText("gland")
     assert form.columns["tag_column"].currentData() == "diagnosis"
     with qtbot.waitSignal(form.created, timeout=20_000):
@@ -244,3 +246,34 @@ def test_import_form_makes_the_data_set_that_the_function_makes(desk, qtbot, tmp
     for case in by_form.cases:
         np.testing.assert_array_equal(by_form.read_labels(case), by_function.read_labels(case))
     assert session.dataset.path == tmp_path / "out"
+
+
+@pytest.mark.viewer
+def test_pictures_of_a_data_set_that_was_empty_at_first(make_napari_viewer, qtbot, tmp_path):
+    viewer = make_napari_viewer(show=True)
+    panel, session = CasesPanel(viewer), session_of(viewer)
+    viewer.window.add_dock_widget(panel, area="right")
+    make_dataset(tmp_path / "data", cases=2)
+    session.open_dataset(tmp_path / "data")
+    qtbot.waitUntil(lambda: panel._thumbnails.get("case0") is not None)
+    first = panel._thumbnails
+    make_dataset(tmp_path / "other", cases=0)
+    session.open_dataset(tmp_path / "other")
+    assert panel._thumbnails is not first
+    image = Image(levels=(np.zeros((64, 64, 3), np.uint8),), axes="yxc", rgb=True)
+    qtbot.wait(200)  # the list is drawn, empty
+    session.dataset.add_image(image, "case0")
+    session.cases_changed.emit()
+    qtbot.waitUntil(lambda: panel._thumbnails.get("case0") is not None)
+
+
+@pytest.mark.viewer
+def test_a_case_on_screen_is_not_offered_as_an_image_to_add(desk, qtbot, tmp_path):
+    viewer, panel, session = desk
+    make_dataset(tmp_path / "data", cases=1)
+    session.open_dataset(tmp_path / "data")
+    session.open_case("case0")
+    qtbot.wait(50)
+    assert panel.add.isHidden()
+    viewer.add_image(np.zeros((32, 32), np.uint8), name="foreign")
+    qtbot.waitUntil(lambda: not panel.add.isHidden())

@@ -29,7 +29,7 @@ from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.import_form import ImportForm
 from napari_medseg.widgets.new_dataset import NewDatasetForm
 from napari_medseg.widgets.notice import Notice
-from napari_medseg.widgets.parts import button, panel_layout, row, words
+from napari_medseg.widgets.parts import aside, button, panel_layout, row, words
 from napari_medseg.widgets.recent import recent_datasets, remember_dataset
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.shortcuts import install_shortcuts
@@ -67,7 +67,7 @@ class CasesPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._pages)
-        layout.addWidget(self.notice)
+        layout.addLayout(aside(self.notice))
         self._connect()
         self._show_dataset(self.session.dataset)
 
@@ -149,12 +149,11 @@ class CasesPanel(QWidget):
         if dataset is None:
             self._pages.setCurrentWidget(self._empty)
             return
-        self._thumbnails = ThumbnailLoader(lambda case_id: _read(dataset, case_id), self)
-        self._thumbnails.ready.connect(self.model.repaint_case)
-        self.destroyed.connect(self._thumbnails.stop)
-        self._delegate.thumbnails = self._thumbnails
-        self._pages.setCurrentWidget(self._list_page)
+        self.notice.clear()
+        # The rows first: pictures of another data set's cases must not be looked for in this one.
         self._show_cases()
+        self._start_thumbnails(dataset)
+        self._pages.setCurrentWidget(self._list_page)
 
     def _show_cases(self) -> None:
         dataset = self.session.dataset
@@ -237,6 +236,9 @@ class CasesPanel(QWidget):
     def _reload(self) -> None:
         if self.session.dataset is not None:
             self.session.dataset.reload()
+            # Files that could not be read before may be there by now.
+            self._stop_thumbnails()
+            self._start_thumbnails(self.session.dataset)
             self.session.dataset_changed.emit(self.session.dataset)
 
     def _fill_menu(self) -> None:
@@ -261,11 +263,24 @@ class CasesPanel(QWidget):
     def _show_add(self) -> None:
         self.add.setVisible(bool(addable_layers(self.viewer)))
 
+    def _start_thumbnails(self, dataset: Dataset) -> None:
+        self._thumbnails = ThumbnailLoader(lambda case_id: _read(dataset, case_id), self)
+        self._thumbnails.ready.connect(self.model.repaint_case)
+        self.destroyed.connect(self._thumbnails.stop)
+        self._delegate.thumbnails = self._thumbnails
+        self._repaint_list()
+
     def _stop_thumbnails(self) -> None:
         if self._thumbnails is not None:
-            self._thumbnails.stop()
-            self._thumbnails = None
             self._delegate.thumbnails = None
+            self._thumbnails.stop()
+            self._thumbnails.deleteLater()
+            self._thumbnails = None
+
+    def _repaint_list(self) -> None:
+        viewport = self.list.viewport()
+        if viewport is not None:
+            viewport.update()
 
 
 def _read(dataset: Dataset, case_id: str) -> Image:

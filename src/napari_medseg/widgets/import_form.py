@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QProgressBar, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QProgressBar, QWidget
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.importing import import_dataset
 from napari_medseg.data.table import read_table
 from napari_medseg.errors import DatasetError
 from napari_medseg.structures import Progress
+from napari_medseg.widgets.editors import CalmComboBox
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.notice import Notice
@@ -40,8 +41,8 @@ class ImportForm(QWidget):
         super().__init__(parent)
         self.notice = Notice()
         self.source, self.place, self.class_names = QLineEdit(), QLineEdit(), QLineEdit("object")
-        self.table, self.masks = QComboBox(), QComboBox()
-        self.columns = {name: QComboBox() for name in _COLUMNS}
+        self.table, self.masks = CalmComboBox(), CalmComboBox()
+        self.columns = {name: CalmComboBox() for name in _COLUMNS}
         self.masks.addItems(["one class, or its object numbers", "a class per value"])
         self.masks.currentIndexChanged.connect(self._follow_masks)
         self.table.currentIndexChanged.connect(self._read_columns)
@@ -56,7 +57,7 @@ class ImportForm(QWidget):
         self._form.addRow("Table", self.table)
         for name, (label, _) in _COLUMNS.items():
             self._form.addRow(label, self.columns[name])
-        self._form.addRow("Data set", self.place)
+        self._form.addRow("Save in", self.place)
         layout = panel_layout(self)
         layout.addWidget(heading("Import images and masks"))
         layout.addWidget(
@@ -69,6 +70,8 @@ class ImportForm(QWidget):
         layout.addLayout(row(button("Back", self._back), self.make, stretch=self.make))
         layout.addStretch(1)
         self._job: ThreadJob | None = None
+        self._source: str | None = None
+        self._proposed = ""
         self._look_into_source()
 
     def _choose_source(self) -> None:
@@ -80,13 +83,20 @@ class ImportForm(QWidget):
     @shown_errors
     def _look_into_source(self) -> None:
         """Offer the tables that lie in the folder, and a place for the data set beside it."""
+        text = self.source.text().strip()
+        if text == self._source:
+            # The field only lost the focus; what was chosen below stays.
+            return
+        self._source = text
         self.table.clear()
         self.table.addItem("none", "")
-        source = Path(self.source.text()).expanduser()
-        if self.source.text().strip() and source.is_dir():
+        source = Path(text).expanduser()
+        if text and source.is_dir():
             for path in sorted(source.glob("*.csv")):
                 self.table.addItem(path.name, str(path))
-            self.place.setText(str(Path.home() / f"{source.name}-dataset"))
+            if self.place.text() == self._proposed:
+                self._proposed = str(Path.home() / f"{source.name}-dataset")
+                self.place.setText(self._proposed)
         self.table.setCurrentIndex(self.table.count() - 1)
 
     @shown_errors

@@ -69,7 +69,8 @@ class OpenCase(QObject):
         self.labels: Labels = add_labels(
             viewer, pixels, self.classes, name=f"{case.case} · labels", beside=self.image_layers[0]
         )
-        self.labels.metadata["case"] = case.case
+        for layer in (*self.image_layers, self.labels):
+            layer.metadata["case"] = case.case
         self._chosen = BACKGROUND
         self._choose_first_class()
         self.autosave = Autosave(self.labels, self.store, self)

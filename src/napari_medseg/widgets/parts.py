@@ -20,6 +20,14 @@ def panel_layout(panel: QWidget) -> QVBoxLayout:
     return layout
 
 
+def aside(widget: QWidget) -> QVBoxLayout:
+    """A widget below pages that have margins of their own, in line with what they show."""
+    layout = QVBoxLayout()
+    layout.setContentsMargins(10, 0, 10, 0)
+    layout.addWidget(widget)
+    return layout
+
+
 def row(*widgets: QWidget, stretch: QWidget | None = None) -> QHBoxLayout:
     """Widgets side by side; `stretch` takes the width that is left."""
     layout = QHBoxLayout()

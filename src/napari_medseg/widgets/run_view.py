@@ -97,7 +97,8 @@ class RunView(QWidget):
         if [stage["name"] for stage in event["stages"]] != known:
             self.timeline.set_stages((stage["name"], stage["title"]) for stage in event["stages"])
         processes = f", {event['processes']} processes" if event.get("processes", 1) > 1 else ""
-        self._machine.setText(f"On {event['device']}, {event['precision']}, {event['threads']} threads{processes}")
+        threads = f"{event['threads']} thread{'' if event['threads'] == 1 else 's'}"
+        self._machine.setText(f"On {event['device']}, {event['precision']}, {threads}{processes}")
 
     def _on_stage_started(self, event: Mapping[str, Any]) -> None:
         self.timeline.set_state(event["stage"], "running", title=event["title"])
