@@ -205,4 +205,4 @@ def test_closing_window_or_layer_saves_first_and_the_next_start_restores(desk, m
     session_of(again).open_dataset(tmp_path / "data")
     session_of(again).open_case("case1")
     np.testing.assert_array_equal(session_of(again).labels.data, drawn)
-    assert panel.saved.words.startswith("restored, last saved ")
+    assert panel.saved.words.startswith("last saved ")

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QScrollArea, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.dataset_file import color_for
+from napari_medseg.data.dataset_file import next_class_color, next_tag_color
 from napari_medseg.structures import NOT_LOOKED_AT, Case, DatasetInfo, MaskClass, TagClass
 from napari_medseg.widgets.areas import area_text, count_values
 from napari_medseg.widgets.class_list import ClassList
@@ -153,10 +153,12 @@ class AnnotatePanel(QWidget):
             event.connect(self._count_soon)
         labels.events.selected_label.connect(self._show_chosen)
         open_case.locked_kept.connect(self._tell_locked)
-        if open_case.last_saved is None:
-            self.saved.say("waiting", "nothing drawn yet")
+        if open_case.last_saved is not None:
+            self.saved.say("ok", f"last saved {_when(open_case.last_saved)}")
+        elif open_case.is_looked_at():
+            self.saved.say("ok", "as imported; saved when you change it")
         else:
-            self.saved.say("ok", f"restored, last saved {_when(open_case.last_saved)}")
+            self.saved.say("waiting", "nothing drawn yet")
         self._apply_class_state()
         self._show_row()
         self._show_chosen()
@@ -230,14 +232,14 @@ class AnnotatePanel(QWidget):
     @shown_errors
     def _add_tag(self, name: str) -> None:
         info = self._info()
-        tag = TagClass(name=name, color=_new_color(info))
+        tag = TagClass(name=name, color=next_tag_color(info))
         self._set_info(dataclasses.replace(info, tags=(*info.tags, tag)))
 
     @shown_errors
     def _add_class(self, name: str) -> None:
         info = self._info()
         value = max((c.value for c in info.classes), default=0) + 1
-        new = MaskClass(value=value, name=name, color=_new_color(info))
+        new = MaskClass(value=value, name=name, color=next_class_color(info))
         self._set_info(dataclasses.replace(info, classes=(*info.classes, new)))
 
     @shown_errors
@@ -287,11 +289,6 @@ class AnnotatePanel(QWidget):
     @shown_errors
     def _complete_region(self) -> None:
         complete_region(self.session)
-
-
-def _new_color(info: DatasetInfo) -> str:
-    """A colour that neither a tag nor a class has yet, as far as there are enough."""
-    return color_for(len(info.tags) + len(info.classes))
 
 
 def _when(moment: datetime) -> str:

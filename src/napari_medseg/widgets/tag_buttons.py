@@ -41,8 +41,9 @@ class TagButtons(QWidget):
             # The focus stays where it is, so that the next key still reaches the picture.
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             made.setStyleSheet(
-                "QPushButton { text-align: left; padding: 5px 8px; }"
-                f"QPushButton:checked {{ border: 2px solid {tag.color}; font-weight: bold; }}"
+                # A border in both states: a tag that is chosen is as high as one that is not.
+                "QPushButton { text-align: left; padding: 4px 6px; border: 2px solid transparent; }"
+                f"QPushButton:checked {{ border-color: {tag.color}; font-weight: bold; }}"
             )
             made.clicked.connect(lambda checked, name=tag.name: self.chosen.emit(name if checked else ""))
             if key:
