@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +146,38 @@ def _edit_by_hand(dataset: Dataset, cells: dict[str, str]) -> None:
 
 def _differing(one: dict[str, str], two: dict[str, str]) -> set[str]:
     return {case for case in one if one[case] != two[case]}
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence"),
+    [
+        ({"case": "c0"}, "the id is that of row 2 too"),
+        ({"status": "finished??"}, "status 'finished\\?\\?' is not one of"),
+    ],
+)
+def test_a_row_that_would_drop_out_unnoticed_is_refused(tmp_path: Path, cells: dict[str, str], sentence: str) -> None:
+    dataset = tagged(tmp_path, 4)
+    edit_row(dataset, 2, cells)
+    with pytest.raises(DatasetError, match=f"^Row 4 of .*{sentence}"):
+        training_set(Dataset.open(dataset.path))
+
+
+@pytest.mark.parametrize("region", ["", "0:20,0:20"])
+def test_labels_of_another_size_are_refused_before_the_start(tmp_path: Path, region: str) -> None:
+    dataset = tagged(tmp_path, 4)
+    write_mask(dataset.labels_folder / "small.tif", np.zeros((39, 30), np.uint8))
+    dataset.update_case("c1", revision=2, label="small.tif", region=region)
+    with pytest.raises(DatasetError, match="Case 'c1': its labels have 39 x 30 pixels but its image"):
+        training_set(dataset)
+
+
+def edit_row(dataset: Dataset, row: int, cells: dict[str, str]) -> None:
+    """Change cells as a spreadsheet would, past all checks."""
+    path = dataset.path / "cases.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[row] |= cells
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

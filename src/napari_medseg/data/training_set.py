@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_medseg.data.cases_table import TABLE_NAME, line_of
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.label_files import LabelFacts, file_hash, label_facts
-from napari_medseg.data.rows import row_problems
+from napari_medseg.data.label_files import LabelFacts, file_hash, label_facts, shape_text
+from napari_medseg.data.rows import STATUSES, row_problems
 from napari_medseg.data.splitting import draw_split, given_splits
 from napari_medseg.data.tags import effective_tag
 from napari_medseg.errors import DatasetError, InputNotFoundError
@@ -34,11 +34,13 @@ def training_set(dataset: Dataset, *, include_drafts: bool = False, seed: int = 
     Raises
     ------
     DatasetError, InputNotFoundError, ReadError
-        A case that would be used has a faulty row, a missing file, or labels that the data set does not declare;
-        'dataset check' lists all faults.
+        A case that would be used has a faulty row, a missing file, or labels that the data set does not declare or
+        that have another size than the image; or it cannot be told which cases are meant, because two rows share an
+        id or a status is none. 'dataset check' lists all faults.
     """
     statuses = {"done", "reviewed", "draft"} if include_drafts else {"done", "reviewed"}
     used = tuple(case for case in dataset.cases if case.status in statuses)
+    _refuse_unclear_rows(dataset)
     _refuse_faulty_rows(dataset, {case.case for case in used})
     judged = [(case, _facts(dataset, case)) for case in used]
     tagged = [(replace(case, tag=_tag(dataset, case, facts)), facts) for case, facts in judged]
@@ -56,6 +58,7 @@ def _facts(dataset: Dataset, case: Case) -> LabelFacts | None:
     facts = label_facts(path) if path is not None and (case.label or path.exists()) else None
     if facts is not None:
         _refuse_undeclared(dataset, case, facts)
+        _refuse_other_size(dataset, case, facts)
     return facts
 
 
@@ -91,6 +94,20 @@ def _hash_of(*parts: str) -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
+def _refuse_unclear_rows(dataset: Dataset) -> None:
+    """Refuse rows that would drop out unnoticed: a second row of an id, a status that nobody knows."""
+    first_of: dict[str, int] = {}
+    for row in range(len(dataset.table.rows)):
+        name = dataset.table.cell(row, "case").strip()
+        place = f"Row {line_of(row)} of {dataset.path / TABLE_NAME} (case '{name}')"
+        first = first_of.setdefault(name, row)
+        if name and first != row:
+            raise DatasetError(f"{place}: the id is that of row {line_of(first)} too; give it another one.")
+        status = dataset.table.cell(row, "status").strip()
+        if status and status.lower() not in STATUSES:
+            raise DatasetError(f"{place}: status '{status}' is not one of {', '.join(STATUSES)}; correct it.")
+
+
 def _refuse_faulty_rows(dataset: Dataset, used: set[str]) -> None:
     for row in range(len(dataset.table.rows)):
         name = dataset.table.cell(row, "case").strip()
@@ -106,4 +123,14 @@ def _refuse_undeclared(dataset: Dataset, case: Case, facts: LabelFacts) -> None:
         raise DatasetError(
             f"Case '{case.case}': its labels hold the value {undeclared[0]}, which is no class of the data set: "
             "declare the class in dataset.json or draw over it."
+        )
+
+
+def _refuse_other_size(dataset: Dataset, case: Case, facts: LabelFacts) -> None:
+    # Said before the start: training meets the case when it is first drawn, perhaps hours later.
+    expected = dataset.read_image(case).spatial_shape
+    if facts.shape != expected:
+        raise DatasetError(
+            f"Case '{case.case}': its labels have {shape_text(facts.shape)} pixels but its image "
+            f"{shape_text(expected)}: replace one of them, or correct 'region'."
         )
