@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_medseg.errors import DatasetError, ModelError
+from napari_medseg.io.model_file import ModelCard
 from napari_medseg.schemes import build_config, find_scheme
 from napari_medseg.schemes.pathology_controls import thin_out
 from napari_medseg.structures import DatasetInfo
@@ -228,3 +229,20 @@ def test_a_kept_mask_brings_its_implied_tag_to_the_scheme_but_not_to_the_control
 def test_more_masks_than_there_are_is_refused():
     with pytest.raises(DatasetError, match="only 2 training cases"):
         thin_out(spot_set(masks=2), masks=3, tag_share=1.0, seed=0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": {"input_size": 33}},
+        {"config": {"surprise": 1}},
+        {"preprocessing": {}},
+        {"preprocessing": {"intensity": {"x": 1}, "resolution": None}},
+    ],
+)
+def test_a_card_of_other_settings_or_preprocessing_is_refused_in_a_sentence(change, compute):
+    card = ModelCard.model_validate(
+        {"scheme": "pathology", "config": {}, "expects": {"axes": "yx", "channels": 3}} | change
+    )
+    with pytest.raises(ModelError, match="settings or preprocessing that this program has not"):
+        find_scheme("pathology").predictor(card, {}, compute)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from napari_medseg.config import BASIC, NetworkConfig
+from napari_medseg.config import BASIC, NetworkConfig, parse_settings
+from napari_medseg.errors import ModelError
 from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
 from napari_medseg.schemes.pathology_parts import PathologyParts, make_predictor
 from napari_medseg.structures import Fault, TrainingCase, TrainingSet
@@ -168,9 +169,18 @@ class PathologyScheme(Scheme):
         from napari_medseg.data.resolution import WorkingResolution
         from napari_medseg.models.building import build_classifier, build_segmenter, load_weights
 
-        config = PathologyConfig.model_validate(card.config)
+        try:
+            config = parse_settings(PathologyConfig, dict(card.config))
+            intensity = Intensity.from_json(card.preprocessing["intensity"])
+            resolution = WorkingResolution.from_json(card.preprocessing["resolution"])
+        except (KeyError, TypeError, ValueError) as error:
+            # What the file says is somebody else's text: anything can be missing or out of range.
+            reason = str(error).rstrip(".")
+            raise ModelError(
+                f"The model file describes settings or preprocessing that this program has not ({reason}): use the "
+                "version that wrote it, or train again."
+            ) from error
         network = config.network.model_copy(update={"encoder_weights": None})
-        intensity = Intensity.from_json(card.preprocessing["intensity"])
         names = {name.partition(".")[0] for name in tensors}
         classifier = segmenter = None
         if "classifier" in names:
@@ -182,7 +192,7 @@ class PathologyScheme(Scheme):
         return make_predictor(
             config,
             intensity,
-            WorkingResolution.from_json(card.preprocessing["resolution"]),
+            resolution,
             classes=card.classes,
             tags=card.tags,
             segmenter=_for_inference(segmenter, intensity.channels, compute) if segmenter is not None else None,
