@@ -361,11 +361,18 @@ def test_predict_correct_and_accept_by_clicks(panel, qtbot):
     session.labels.undo()
     assert (session.labels.data == 255).all()
 
+    session.labels.data_setitem((np.arange(3), np.arange(3)), 1)
     viewer.add_shapes([np.array([[5, 5], [5, 30], [25, 30], [25, 5]])], shape_type="rectangle")
     panel.places.choose("region")
     run(qtbot, panel)
     region = panel.results.results[0]
     assert region.layers[0].data.shape == (21, 26)
+    # An outline over what a person drew, and gone from the picture of another case.
+    assert region.layers[0].contour > 0
+    session.open_case("tissue_001")
+    assert not region.layers[0].visible
+    session.open_case("tissue_000")
+    assert region.layers[0].visible
     click(qtbot, panel.results.row_of(region).findChild(QPushButton, "discard"))
     assert region.layers[0] not in viewer.layers
     assert region not in panel.results.results

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QCheckBox, QFrame, QProgressBar, QScrollArea, QVBoxLa
 
 from napari_medseg.api.prediction import model_name
 from napari_medseg.errors import ConfigError
-from napari_medseg.structures import Prediction
+from napari_medseg.structures import Case, Prediction
 from napari_medseg.widgets.batch import BatchJob, plan_batches
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import Job, ThreadJob
@@ -96,7 +96,9 @@ class PredictPanel(QWidget):
         self._start(job)
 
     def _on_prediction(self, layer: Any, model: str, prediction: Prediction) -> None:
-        layers = add_prediction(self.session.viewer, prediction, model=model, beside=layer)
+        opened, case = self.session.open, case_of_layer(self.session, layer)
+        is_drawn = opened is not None and opened.case.case == case and opened.is_looked_at()
+        layers = add_prediction(self.session.viewer, prediction, model=model, beside=layer, outlined=is_drawn)
         self.results.add(
             Result(
                 title=layer.name,
@@ -106,7 +108,7 @@ class PredictPanel(QWidget):
                 layers=layers,
                 beside=layer,
                 region=prediction.region,
-                case=case_of_layer(self.session, layer),
+                case=case,
                 notes=prediction.notes,
             )
         )
@@ -223,6 +225,16 @@ class PredictPanel(QWidget):
         super().showEvent(event)
         self._list_models()
 
+    def _follow_case(self, case: Case | None) -> None:
+        """Show what was predicted of the case on screen, and hide what belongs to another one."""
+        on_screen, waiting = "" if case is None else case.case, self.results.waiting()
+        for result in self.results.results:
+            if result.case and result.case != on_screen:
+                for layer in result.layers:
+                    layer.visible = False
+            elif result.case and result in waiting and result.layers:
+                result.layers[0].visible = True
+
     def _list_models(self) -> None:
         dataset = self.session.dataset
         self.models.list_models(dataset.path / "runs" if dataset is not None else None)
@@ -268,6 +280,7 @@ class PredictPanel(QWidget):
         self.results.discard.connect(self._discard)
         self.session.model_changed.connect(self._follow_model)
         self.session.dataset_changed.connect(self._list_models)
+        self.session.case_changed.connect(self._follow_case)
 
     def _on_model_chosen(self, path: Path | None) -> None:
         self.session.set_model(path)

@@ -13,8 +13,13 @@ from napari.utils.transforms import Affine
 from napari_medseg.structures import Box, Prediction
 from napari_medseg.widgets._layers import add_labels, spatial_kwargs
 
+#: Width of an outline, in pixels of the image.
+_OUTLINE = 3
 
-def add_prediction(viewer: napari.Viewer, prediction: Prediction, *, model: str, beside: ImageLayer) -> list[Layer]:
+
+def add_prediction(
+    viewer: napari.Viewer, prediction: Prediction, *, model: str, beside: ImageLayer, outlined: bool = False
+) -> list[Layer]:
     """Add the labels of a prediction, and its probabilities where it has them.
 
     Parameters
@@ -23,6 +28,8 @@ def add_prediction(viewer: napari.Viewer, prediction: Prediction, *, model: str,
         Name of the model, for the layers' names.
     beside
         The image that was predicted; place, size and units are its.
+    outlined
+        Draw outlines alone: fills could not be told from those of labels that a person drew.
 
     Returns
     -------
@@ -36,6 +43,8 @@ def add_prediction(viewer: napari.Viewer, prediction: Prediction, *, model: str,
         labels: Labels = add_labels(viewer, pixels, prediction.classes, name=name, beside=beside)
         labels.translate = place
         labels.metadata["prediction"] = model
+        if outlined:
+            labels.contour, labels.opacity = _OUTLINE, 1.0
         layers.append(labels)
     if prediction.probabilities is not None:
         layers += _add_probabilities(viewer, prediction, model=model, beside=beside, place=place)

@@ -35,6 +35,15 @@ class TrainingPreviews:
         self._remove()
         self.enabled = True
 
+    def step_aside(self) -> None:
+        """Hide the previews of other cases than the one on screen."""
+        on_screen = self._session.case
+        if on_screen is None or on_screen.case == self._case:
+            return
+        for layer in (self._labels, *self._images):
+            if layer is not None:
+                layer.visible = False
+
     def show(self, case: str, path: Path) -> None:
         """Show a preview.
 

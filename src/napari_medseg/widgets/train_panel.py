@@ -120,6 +120,9 @@ class TrainPanel(QWidget):
         self._set_busy(False)
         self._offer_runs()
 
+    def _on_case(self) -> None:
+        self._previews.step_aside()
+
     def _on_use(self, model: Path) -> None:
         self.session.set_model(model)
         self.session.show_panel("Predict")
@@ -206,3 +209,4 @@ class TrainPanel(QWidget):
         self.run_view.use_model.connect(self._on_use)
         self.setup.changed.connect(self._refresh)
         self.session.dataset_changed.connect(self._show_dataset)
+        self.session.case_changed.connect(self._on_case)
