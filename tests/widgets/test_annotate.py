@@ -121,6 +121,30 @@ def test_outside_a_complete_region_nobody_has_looked(desk, qtbot, tmp_path):
     assert Dataset.open(tmp_path / "data").case("case0").status == "done"
 
 
+def test_what_nobody_looked_at_can_be_darkened(desk, qtbot):
+    viewer, panel, session = desk
+    session.open.choose_class(1)
+    drag(qtbot, viewer, STROKE)
+    qtbot.waitUntil(panel.veil.isVisible)
+    veil = lambda: session.labels.colormap.map(np.array([NOT_LOOKED_AT]))[0, 3]  # noqa: E731 - read twice
+    assert veil() == 0
+    panel.veil.click()
+    assert veil() == 1
+    session.open_case("case1")
+    assert veil() == 1
+
+
+def test_locks_stay_with_the_data_set(desk, qtbot, tmp_path):
+    _, panel, session = desk
+    model = panel.classes.classes
+    model.toggle(model.index(0, LOCK))
+    assert session.open.locks.locked == {1}
+    make_dataset(tmp_path / "other", classes=("nerve",))
+    session.open_dataset(tmp_path / "other")
+    session.open_case("case0")
+    assert session.open.locks.locked == frozenset()
+
+
 def test_a_locked_class_stays_under_the_brush(desk, qtbot, tmp_path):
     viewer, panel, session = desk
     session.open.choose_class(1)

@@ -15,6 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap, direct_colormap
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 
 _TRANSPARENT = "transparent"
+_VEIL = "#202020"
 LABELS_OPACITY = 0.5
 
 
@@ -56,9 +57,12 @@ def add_image(viewer: napari.Viewer, image: Image) -> list[ImageLayer]:
     return list(added) if isinstance(added, list) else [added]
 
 
-def class_colormap(classes: Sequence[MaskClass], hidden: Collection[int] = ()) -> DirectLabelColormap:
-    """The classes' colours; background, pixels not looked at and hidden classes are transparent."""
-    colors: dict[int | None, Any] = {None: _TRANSPARENT, BACKGROUND: _TRANSPARENT, NOT_LOOKED_AT: _TRANSPARENT}
+def class_colormap(
+    classes: Sequence[MaskClass], hidden: Collection[int] = (), *, veiled: bool = False
+) -> DirectLabelColormap:
+    """The classes' colours; background and hidden classes are transparent, what nobody looked at too unless veiled."""
+    unseen = _VEIL if veiled else _TRANSPARENT
+    colors: dict[int | None, Any] = {None: _TRANSPARENT, BACKGROUND: _TRANSPARENT, NOT_LOOKED_AT: unseen}
     colors |= {c.value: _TRANSPARENT if c.value in hidden else c.color for c in classes}
     return direct_colormap(colors)
 

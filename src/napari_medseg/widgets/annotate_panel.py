@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from datetime import datetime
 
 import napari
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel, QScrollArea, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QScrollArea, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import next_class_color, next_tag_color
 from napari_medseg.structures import NOT_LOOKED_AT, Case, DatasetInfo, MaskClass, TagClass
 from napari_medseg.widgets.areas import area_text, count_values
+from napari_medseg.widgets.case_list import status_text
 from napari_medseg.widgets.class_list import ClassList
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.look import SentenceLabel
@@ -45,6 +47,7 @@ class AnnotatePanel(QWidget):
         self.session = session_of(self.viewer)
         install_shortcuts(self.viewer)
         self.notice = Notice()
+        self._shown: Dataset | None = None
         self._count_timer = QTimer(self)
         self._count_timer.setSingleShot(True)
         self._count_timer.setInterval(_COUNT_AFTER)
@@ -106,7 +109,9 @@ class AnnotatePanel(QWidget):
         layout.addWidget(self.tags)
         layout.addLayout(row(heading("Draw"), self.new_class, stretch=self.new_class))
         layout.addWidget(self.classes)
-        layout.addWidget(self.looked_at)
+        self.veil = QCheckBox("Darken")
+        self.veil.setToolTip("Darken what nobody has looked at, to see which regions are complete")
+        layout.addLayout(row(self.looked_at, self.veil, stretch=self.looked_at))
         empty = button("Nothing there", self._mark_empty, name="nothing_there")
         empty.setToolTip("Alt+N: looked at, and there is nothing to draw; the case is done")
         region = button("Draw region", self._start_region, name="draw_region")
@@ -126,6 +131,7 @@ class AnnotatePanel(QWidget):
         self.classes.classes.renamed.connect(self._rename)
         self.classes.classes.locks_changed.connect(self._apply_class_state)
         self.classes.classes.eyes_changed.connect(self._apply_class_state)
+        self.veil.toggled.connect(self._apply_class_state)
         self.session.dataset_changed.connect(self._show_dataset)
         self.session.case_changed.connect(self._show_case)
         self.session.cases_changed.connect(self._show_row)
@@ -135,6 +141,10 @@ class AnnotatePanel(QWidget):
 
     def _show_dataset(self, dataset: Dataset | None) -> None:
         info = dataset.info if dataset is not None else DatasetInfo(name="")
+        if dataset is not self._shown:
+            # Values mean other classes in another data set.
+            self._shown = dataset
+            self.classes.classes.forget_state()
         self.tags.set_tags(info.tags, [key_of(info, tag) for tag in info.tags])
         self.classes.classes.set_classes(info.classes, {c.value: key_of(info, c) for c in info.classes})
         if self.session.open is not None:
@@ -168,7 +178,7 @@ class AnnotatePanel(QWidget):
         case = self.session.case
         if case is None:
             return
-        self.title.setText(f"<b>{case.case}</b>  ·  {case.status}")
+        self.title.setText(f"<b>{html.escape(case.case)}</b>  ·  {status_text(case.status)}")
         self.title.setToolTip(case.image)
         self.tags.show_tag(case.tag)
 
@@ -193,16 +203,22 @@ class AnnotatePanel(QWidget):
             return
         counts = count_values(open_case.labels)
         if counts is None:
-            self.looked_at.setText("")
+            self._show_unseen(0, 1)
             self.done.setText("Mark done")
             return
         self.classes.classes.set_areas(
             {c.value: area_text(int(counts[c.value]), open_case.labels) for c in open_case.classes}
         )
         unseen, total = int(counts[NOT_LOOKED_AT]), int(counts.sum())
-        self.looked_at.setText(f"{unseen / max(total, 1):.0%} not looked at" if 0 < unseen < total else "")
+        self._show_unseen(unseen, total)
         fills = 0 < unseen < total and not open_case.store.complete_regions
         self.done.setText("Done: the rest is background" if fills else "Mark done")
+
+    def _show_unseen(self, unseen: int, total: int) -> None:
+        """Say how much of the case nobody has looked at, where that is a part of it."""
+        is_part = 0 < unseen < total
+        self.looked_at.setText(f"{unseen / total:.0%} not looked at" if is_part else "")
+        self.veil.setVisible(is_part or self.veil.isChecked())
 
     def _apply_class_state(self) -> None:
         open_case = self.session.open
@@ -210,8 +226,8 @@ class AnnotatePanel(QWidget):
             return
         open_case.locks.locked = frozenset(self.classes.classes.locked)
         hidden = frozenset(self.classes.classes.hidden)
-        if hidden != open_case.hidden:
-            open_case.hidden = hidden
+        if (hidden, self.veil.isChecked()) != (open_case.hidden, open_case.veiled):
+            open_case.hidden, open_case.veiled = hidden, self.veil.isChecked()
             open_case.restyle()
 
     def _tell_locked(self) -> None:

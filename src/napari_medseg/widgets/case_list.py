@@ -21,6 +21,11 @@ _HEIGHT = 52
 _PICTURE = 44
 
 
+def status_text(status: str) -> str:
+    """A status as people read it."""
+    return "to do" if status == "todo" else status
+
+
 class CaseListModel(QAbstractListModel):
     """Cases as a Qt model; `CASE_ROLE` gives the `Case`."""
 
@@ -66,7 +71,7 @@ class CaseListModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return case.case
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return ", ".join(filter(None, (case.case, case.status, case.tag)))
+            return ", ".join(filter(None, (case.case, status_text(case.status), case.tag)))
         if role == Qt.ItemDataRole.ToolTipRole:
             return "\n".join(filter(None, (case.case, case.image, case.group and f"group {case.group}", case.note)))
         return None
@@ -164,7 +169,7 @@ class CaseDelegate(QStyledItemDelegate):
         faded.setAlpha(170)
         painter.setPen(QPen(faded))
         after_sign = lower.adjusted(metrics.horizontalAdvance(sign) + 2, 0, 0, 0)
-        painter.drawText(after_sign, Qt.AlignmentFlag.AlignVCenter, case.status)
+        painter.drawText(after_sign, Qt.AlignmentFlag.AlignVCenter, status_text(case.status))
         if case.tag:
             self._draw_tag(painter, lower, case.tag, color)
 

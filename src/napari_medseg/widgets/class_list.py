@@ -47,6 +47,10 @@ class ClassModel(QAbstractTableModel):
         self._keys = keys
         self.endResetModel()
 
+    def forget_state(self) -> None:
+        """Unlock and show every class, and know no areas."""
+        self.locked, self.hidden, self._areas = set(), set(), {}
+
     def set_areas(self, areas: Mapping[int, str]) -> None:
         """Show areas, already with units, by value."""
         self._areas = areas

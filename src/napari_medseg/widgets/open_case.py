@@ -65,6 +65,8 @@ class OpenCase(QObject):
         #: When the labels were last written; None where there are none.
         self.last_saved = _last_change(self.store.path) if self.store.exists else None
         self.hidden: frozenset[int] = frozenset()
+        #: Whether what nobody looked at is darkened.
+        self.veiled = False
         self.image_layers = add_image(viewer, image)
         self.labels: Labels = add_labels(
             viewer, pixels, self.classes, name=f"{case.case} · labels", beside=self.image_layers[0]
@@ -79,6 +81,8 @@ class OpenCase(QObject):
         self.labels.events.selected_label.connect(self._refuse_unknown_class)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.active = self.labels
+        # napari does so for the first layer alone; results of the case before may still be there.
+        viewer.reset_view()
 
     @property
     def _viewer(self) -> napari.Viewer:
@@ -94,7 +98,7 @@ class OpenCase(QObject):
 
     def restyle(self) -> None:
         """Follow a change of the classes' names, colours or visibility."""
-        self.labels.colormap = class_colormap(self.classes, self.hidden)
+        self.labels.colormap = class_colormap(self.classes, self.hidden, veiled=self.veiled)
         self.labels.features = class_features(self.classes)
 
     def choose_class(self, value: int) -> None:

@@ -58,6 +58,9 @@ class Readiness(QWidget):
         self._job.start()
 
     def _show(self, found: DataCheck) -> None:
+        if not found.total("cases"):
+            self.sentence.say("waiting", "Nothing to train on yet: mark cases as done first.")
+            return
         text = found.sentence()
         ready = [title for title, obstacle in found.feeds.items() if not obstacle]
         if ready:
