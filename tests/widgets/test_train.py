@@ -19,6 +19,7 @@ from napari_medseg.schemes import SCHEMES, build_config
 from napari_medseg.widgets.check_view import CheckView
 from napari_medseg.widgets.data_check import check_data
 from napari_medseg.widgets.jobs import Job
+from napari_medseg.widgets.result_card import figure_name
 from napari_medseg.widgets.run_files import check_name, free_name, interrupted_runs
 from napari_medseg.widgets.run_view import RunView
 
@@ -178,7 +179,7 @@ def test_the_result_is_a_table_of_scores_and_a_model_to_use(qtbot, view, tmp_pat
     model = tmp_path / "model.safetensors"
     summary = {"model": str(model), "scores": {"b_dice_gland": 0.8333, "c_auc": None}}
     view.take({"event": "done", "result": {"model": str(model), "summary": summary}})
-    assert view.result.figures() == {"b dice gland": "0.833"}
+    assert view.result.figures() == {"B Dice gland": "0.833"}
     with qtbot.waitSignal(view.use_model) as caught:
         qtbot.mouseClick(view.result._use, Qt.MouseButton.LeftButton)
     assert caught.args == [model]
@@ -257,7 +258,7 @@ def test_training_by_clicks_shows_previews_and_gives_a_model(panel, qtbot):
     assert any(name.endswith("· training preview") for name in names)
     run = panel.session.dataset.path / "runs" / "pathology-1"
     summary = json.loads((run / "summary.json").read_text("utf-8"))
-    shown = {name.replace("_", " "): f"{v:.3f}" for name, v in summary["scores"].items() if v is not None}
+    shown = {figure_name(name): f"{v:.3f}" for name, v in summary["scores"].items() if v is not None}
     assert panel.run_view.result.figures() == shown
     assert panel._name.text() == "pathology-2"
     qtbot.mouseClick(panel.run_view.result._use, Qt.MouseButton.LeftButton)

@@ -16,6 +16,7 @@ from napari_medseg.schemes import SCHEMES
 from napari_medseg.widgets.editors import CalmComboBox
 from napari_medseg.widgets.look import SentenceLabel
 from napari_medseg.widgets.parts import button, row, words
+from napari_medseg.widgets.result_card import figure_name
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 
@@ -111,7 +112,7 @@ def card_text(path: Path, card: ModelCard) -> str:
     if card.tags:
         lines.append(f"tells {html.escape(', '.join(card.tags))}")
     scores = [
-        f"{name.replace('_', ' ')} {value:.3f}" for name, value in card.training.scores.items() if value is not None
+        f"{figure_name(name)}\u00a0{value:.3f}" for name, value in card.training.scores.items() if value is not None
     ]
     if scores:
         lines.append(html.escape(" · ".join(scores)))

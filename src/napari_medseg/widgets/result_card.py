@@ -21,6 +21,8 @@ from qtpy.QtWidgets import (
 
 from napari_medseg.widgets.look import SentenceLabel
 
+_ABBREVIATIONS = {"auc": "AUC", "dice": "Dice", "iou": "IoU"}
+
 
 class ResultCard(QFrame):
     """Scores of a finished run; `use` hands its model on."""
@@ -86,13 +88,25 @@ def fill_figures(table: QTableWidget, figures: Mapping[str, float]) -> None:
     """Show figures by name, with three decimals."""
     table.setRowCount(len(figures))
     for row, (name, value) in enumerate(figures.items()):
-        table.setItem(row, 0, QTableWidgetItem(name.replace("_", " ")))
+        table.setItem(row, 0, QTableWidgetItem(figure_name(name)))
         number = QTableWidgetItem(f"{value:.3f}")
         number.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         table.setItem(row, 1, number)
         table.setRowHeight(row, 22)
     table.setFixedHeight(22 * len(figures) + 4)
     table.setVisible(bool(figures))
+
+
+def figure_name(key: str) -> str:
+    """The name of a score as people read it; the letter of a stage stands before it.
+
+    Examples
+    --------
+    >>> figure_name("b_dice_gland"), figure_name("a_auc"), figure_name("balanced_accuracy")
+    ('B Dice gland', 'A AUC', 'balanced accuracy')
+    """
+    words = [_ABBREVIATIONS.get(word, word) for word in key.replace("_", " ").split()]
+    return " ".join(word.upper() if len(word) == 1 and place == 0 else word for place, word in enumerate(words))
 
 
 def table_texts(table: QTableWidget) -> dict[str, str]:
