@@ -46,7 +46,7 @@ def next_tag_color(info: DatasetInfo) -> str:
 
 
 def _unused(info: DatasetInfo, colors: Sequence[str]) -> str:
-    used = {one.color.casefold() for one in (*info.classes, *info.tags)}
+    used = {c.color.casefold() for c in info.classes} | {t.color.casefold() for t in info.tags}
     return next((color for color in colors if color not in used), colors[0])
 
 
