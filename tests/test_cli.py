@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from typing import get_args
@@ -106,6 +107,30 @@ def test_a_run_folder_holds_summary_history_and_model(run):
     with (run / "history.csv").open() as file:
         stages = {row["stage"] for row in csv.DictReader(file)}
     assert stages == {"a_classifier", "b_segmenter", "c_classifier"}
+
+
+def test_a_training_without_validation_has_a_summary_that_is_json(dataset, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(dataset, data)
+    table = data / "cases.csv"
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        # One group: all of it trains.
+        writer.writerows(row | {"group": "one", "split": "train"} for row in rows)
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    run = tmp_path / "run"
+    done = call("train", "pathology", "--data", data, "--out", run, "--device", "cpu", "--json", *settings)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    for text in (done.stdout, (run / "summary.json").read_text()):
+        summary = json.loads(text, parse_constant=refuse)
+        assert [stage["best_score"] for stage in summary["stages"]] == [None, None, None]
+    assert "nan" not in done.stderr
 
 
 def test_a_second_run_into_the_folder_is_refused_and_resume_reuses_its_stages(run, dataset):

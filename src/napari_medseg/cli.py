@@ -85,7 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_result(result: Result, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result.document, indent=2))
+        from napari_medseg.training.events import plain
+
+        print(json.dumps(plain(dict(result.document)), indent=2))
     elif result.text:
         print(result.text)
     sys.stdout.flush()

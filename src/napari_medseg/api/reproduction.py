@@ -15,7 +15,7 @@ from napari_medseg.errors import ConfigError, DatasetError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import build_config, find_scheme
 from napari_medseg.structures import TrainingSet
-from napari_medseg.training.events import Report, ignore
+from napari_medseg.training.events import Report, ignore, plain
 
 if TYPE_CHECKING:
     from napari_medseg.models.compute import Compute
@@ -91,7 +91,7 @@ def reproduce(
         rows.append(_one_run(config, cases, run, count, tag_share, seed, compute, report))
     document = summarise(rows, trivial_answers(cases))
     document |= {"scheme": scheme, "seeds": seeds, "tag_share": tag_share, "config": config.model_dump(mode="json")}
-    write_text(folder / "table.json", json.dumps(document, indent=2))
+    write_text(folder / "table.json", json.dumps(plain(document), indent=2))
     write_text(folder / "table.md", document["table"] + "\n")
     return document
 
@@ -131,7 +131,7 @@ def _one_run(
         "steps": {result.name: result.steps for result in results},
         "figures": figures,
     }
-    write_text(finished, json.dumps(row, indent=2))
+    write_text(finished, json.dumps(plain(row), indent=2))
     return row
 
 

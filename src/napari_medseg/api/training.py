@@ -14,7 +14,7 @@ from napari_medseg.errors import DatasetError, TrainingError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import build_config, find_scheme
 from napari_medseg.structures import TrainingSet
-from napari_medseg.training.events import Report, ignore
+from napari_medseg.training.events import Report, ignore, plain
 
 if TYPE_CHECKING:
     from napari_medseg.io.model_file import ModelCard
@@ -271,7 +271,7 @@ def _summary(
         for result in results
     ]
     groups = {split: len({case.group for case in cases.of_split(split)}) for split in ("train", "val", "test")}
-    return {
+    summary = {
         "scheme": scheme.key,
         "seed": seed,
         "cases": label_kinds(cases),
@@ -280,6 +280,8 @@ def _summary(
         "scores": dict(trained.scores),
         "model": str(run / "model.safetensors"),
     }
+    # A stage without validation has NaN for a score, which is no JSON.
+    return dict(plain(summary))
 
 
 def _write_model(

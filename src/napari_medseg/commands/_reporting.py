@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 import traceback
@@ -89,7 +90,7 @@ def _epoch_ended(v: dict[str, Any]) -> str:
 
 def _stage_ended(v: dict[str, Any]) -> str:
     how = "reused" if v["reused"] else f"{v['epochs']} epochs in {duration(v['seconds'])}"
-    score = "" if v["best_score"] is None else f", best score {v['best_score']:.4f}"
+    score = f", best score {v['best_score']:.4f}" if math.isfinite(v["best_score"]) else ", not validated"
     return f"  {v['stage']}: {how}{score}"
 
 

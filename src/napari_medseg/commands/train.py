@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> Result:
     if args.events or not summary:
         return Result()
     scores = "  ".join(f"{name} {value:.3f}" for name, value in summary["scores"].items() if value is not None)
-    return Result(document=summary, text=f"Model: {summary['model']}\nValidation: {scores}")
+    return Result(document=summary, text=f"Model: {summary['model']}\nValidation: {scores or 'none'}")
 
 
 def _estimate(args: argparse.Namespace) -> Result:

@@ -42,15 +42,15 @@ def ignore(event: str, /, **values: Any) -> None:
 
 def encode(event: str, /, **values: Any) -> str:
     """One line for one event: ASCII JSON without NaN (which JSON has not)."""
-    return json.dumps({"event": event, "time": round(time.time(), 3), **_finite(values)}, ensure_ascii=True)
+    return json.dumps({"event": event, "time": round(time.time(), 3), **plain(values)}, ensure_ascii=True)
 
 
-def _finite(value: Any) -> Any:
-    """Plain JSON values, with None for numbers that JSON cannot hold."""
+def plain(value: Any) -> Any:
+    """Plain JSON values, with None for numbers that JSON cannot hold (NaN and the infinities)."""
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [plain(item) for item in value]
     if value is None or isinstance(value, (bool, int, str)):
         return value
     try:
