@@ -158,6 +158,15 @@ def start_training(dataset, run, *settings, stderr=subprocess.PIPE):
     )
 
 
+def test_resume_takes_up_the_seed_of_the_run(dataset, tmp_path):
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    words = ["train", "pathology", "--data", dataset, "--out", tmp_path / "run", "--device", "cpu", "--json", *settings]
+    call(*words, "--seed", 5)
+    summary = json.loads(call(*words, "--resume").stdout)
+    assert summary["seed"] == 5
+    assert all(stage["reused"] for stage in summary["stages"])
+
+
 def test_events_are_ascii_json_lines_and_nothing_else(dataset, tmp_path):
     process = start_training(dataset, tmp_path / "run", *SMALL)
     lines = process.stdout.read().splitlines()

@@ -34,7 +34,7 @@ def train(
     init: str | os.PathLike[str] | None = None,
     include_drafts: bool = False,
     resume: bool = False,
-    seed: int = 0,
+    seed: int | None = None,
     device: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
@@ -58,7 +58,7 @@ def train(
     resume
         Go on with an interrupted run. Without it a run folder that holds a training is refused.
     seed
-        Every random choice follows from it.
+        Every random choice follows from it. None: that of the run that is gone on with, 0 for a new one.
     device, precision, threads
         Chosen when None, and recorded; a resumed run uses what was recorded.
     report
@@ -85,6 +85,8 @@ def train(
     >>> [stage["name"] for stage in summary["stages"]]
     ['a_classifier', 'b_segmenter', 'c_classifier']
     """
+    if seed is None:
+        seed = _recorded_seed(Path(out)) if resume else 0
     known, config, cases = _load(scheme, data, config_file, profile, assignments, include_drafts, seed)
     return train_cases(
         known,
@@ -99,6 +101,12 @@ def train(
         threads=threads,
         report=report,
     )
+
+
+def _recorded_seed(run: Path) -> int:
+    """The seed of a run: another one would train every stage anew, and overwrite what is there."""
+    record = run / "run.json"
+    return int(load_json(record).get("seed", 0)) if record.is_file() else 0
 
 
 def estimate(

@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--init", metavar="MODEL", help="start from the networks of this model file")
     parser.add_argument("--include-drafts", action="store_true", help="also train on labels nobody has confirmed")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="of every random choice; 0, or the resumed run's, when not given")
     add_device_options(parser)
     parser.add_argument("--devices", type=int, default=1, metavar="N", help="train on N devices (starts torchrun)")
     add_event_option(parser)
