@@ -193,3 +193,14 @@ def test_files_beside_slides_are_refused_by_their_content(shared_data: Path) -> 
             read(path)
     for path in set(paths) - set(others):
         assert read(path).levels[-1][:8, :8].shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
+def test_a_file_that_only_has_an_images_name_is_reported_and_not_left_out(tmp_path: Path, content: bytes) -> None:
+    for name in ("1.png", "3.png"):
+        Picture.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / name)
+    (tmp_path / "2.png").write_bytes(content)
+    (tmp_path / "notes.txt").write_text("left out")
+    assert [file.name for file in image_files(tmp_path)] == ["1.png", "2.png", "3.png"]
+    with pytest.raises(ReadError, match=r"2\.png"):
+        read(tmp_path)

@@ -19,6 +19,8 @@ from napari_medseg.io.lazy import Block, LazyArray
 from napari_medseg.structures import Image
 
 _SLICE_FORMATS = (tiff.FORMAT, raster.FORMAT)
+#: Files of these names were images once, whatever they hold now.
+_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".svs")
 #: Decoded slices that are kept, so that reading a slice in parts decodes it once.
 _KEPT_SLICES = 4
 
@@ -38,7 +40,10 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def image_files(path: Path, formats: Sequence[Format]) -> list[Path]:
-    """Images directly inside a folder that one of `formats` recognises, in natural order; hidden ones left out.
+    """Images directly inside a folder, in natural order; hidden ones left out.
+
+    An image is what one of `formats` recognises. A file that is empty or of other content but has an image's name
+    counts too: reading it says what is wrong, where leaving it out would lose a mask or a slice unnoticed.
 
     Raises
     ------
@@ -70,6 +75,8 @@ def _is_image(file: Path, formats: Sequence[Format]) -> bool:
     except OSError:
         # A broken link or a file of another person: not an image for us, and no reason to refuse the others.
         return False
+    if file.suffix.lower() in _ENDINGS:
+        return True
     return any(candidate.recognises(file, head) for candidate in formats if candidate is not ome_zarr.FORMAT)
 
 
@@ -95,7 +102,9 @@ def _pixels_of(file: Path) -> npt.NDArray[Any]:
 def _read_slice(file: Path) -> Image:
     with file.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
-    found = next(candidate for candidate in _SLICE_FORMATS if candidate.recognises(file, head))
+    found = next((candidate for candidate in _SLICE_FORMATS if candidate.recognises(file, head)), None)
+    if found is None:
+        raise ReadError(f"{file} is not an image that can be read, whatever its name says: repair or remove it.")
     try:
         return found.read(file, None)
     except ReadError:
