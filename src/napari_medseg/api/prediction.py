@@ -19,6 +19,7 @@ from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, Med
 from napari_medseg.io import image_files, read, write_labels
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.model_file import ModelCard, read_model
+from napari_medseg.io.ome_zarr import is_ome_zarr
 from napari_medseg.schemes import SCHEMES
 from napari_medseg.structures import Box, Image, Kind, Prediction, Progress
 from napari_medseg.training.events import Report, ignore
@@ -250,6 +251,10 @@ def predict_files(
         except MedsegError as error:
             row["error"] = str(error)
             report("warning", text=f"{file}: {error}")
+        except Exception as error:
+            # A defect of this package: one image must not cost the night's other thousand.
+            row["error"] = f"Unexpected {type(error).__name__}: {error}"
+            report("warning", text=f"{file}: {row['error']}. This is a defect of napari-medseg, please report it.")
         row["seconds"] = round(time.perf_counter() - started, 3)
         rows.append(row)
         _write_table(folder / "predictions.csv", rows)
@@ -262,7 +267,7 @@ def _expand(path: Path) -> list[Path]:
     """The images of a folder that is not itself an image; anything else as it is."""
     if not path.exists():
         raise InputNotFoundError(f"Input {path} does not exist: check the path.")
-    return image_files(path) if path.is_dir() else [path]
+    return image_files(path) if path.is_dir() and not is_ome_zarr(path) else [path]
 
 
 def _unique_names(files: Sequence[Path]) -> list[str]:
@@ -303,7 +308,7 @@ def _predict_file(
     if result.tag is not None:
         row["class"] = result.tag.tag
         row |= {f"p_{tag}": round(float(p), 6) for tag, p in result.tag.probabilities.items()}
-    for note in result.notes:
+    for note in (*image.warnings, *result.notes):
         report("warning", text=f"{image.name}: {note}")
 
 
