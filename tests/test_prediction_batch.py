@@ -48,3 +48,13 @@ def test_an_ome_zarr_is_one_image_and_not_a_folder_of_them(tmp_path):
     (row,) = api.predict_files(api.bundled_model("pathology"), [path], tmp_path / "out", device="cpu", precision="fp32")
     assert row["input"] == str(path)
     assert row["labels"] == str(tmp_path / "out" / "picture.tif")
+
+
+def test_no_result_overwrites_another(tmp_path):
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    for name in ("one/a.tif", "two/a.tif", "one/a-2.tif", "three/A.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / name, pixels, photometric="rgb")
+    inputs = [tmp_path / name for name in ("one/a.tif", "two/a.tif", "one/a-2.tif", "three/A.tif")]
+    rows = api.predict_files(api.bundled_model("pathology"), inputs, tmp_path / "out", device="cpu", precision="fp32")
+    assert len({row["labels"].casefold() for row in rows}) == len(inputs)

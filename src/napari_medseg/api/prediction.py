@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import re
 import time
@@ -272,12 +273,15 @@ def _expand(path: Path) -> list[Path]:
 
 def _unique_names(files: Sequence[Path]) -> list[str]:
     """Output names after the inputs; a name that occurs again gets a number."""
-    seen: dict[str, int] = {}
-    names = []
+    names: list[str] = []
+    taken: set[str] = set()
     for file in files:
         stem = file.name.removesuffix("".join(file.suffixes[-2:])) if file.name.endswith(".ome.tif") else file.stem
-        seen[stem] = seen.get(stem, 0) + 1
-        names.append(stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
+        candidates = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
+        # Names that differ in case alone are one file on Windows and macOS.
+        name = next(name for name in candidates if name.casefold() not in taken)
+        taken.add(name.casefold())
+        names.append(name)
     return names
 
 
