@@ -211,8 +211,8 @@ def _classes(text: str) -> dict[int, str]:
     classes: dict[int, str] = {}
     for part in text.split(","):
         value, sep, name = part.partition("=")
-        if not sep or not name.strip():
-            raise argparse.ArgumentTypeError(f"'{part}' has no name: write VALUE=NAME, e.g. 1=gland")
+        if not sep or not name.strip() or not value.strip().isdecimal():
+            raise argparse.ArgumentTypeError(f"'{part}' is no value with a name: write VALUE=NAME, e.g. 1=gland")
         classes[int(value)] = name.strip()
     return classes
 
