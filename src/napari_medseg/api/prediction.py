@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import math
 import os
 import re
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, MedsegError, ModelError
+from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, MedsegError, ModelError, WriteError
 from napari_medseg.io import image_files, read, write_labels
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.model_file import ModelCard, read_model
@@ -28,6 +31,10 @@ from napari_medseg.training.events import Report, ignore
 if TYPE_CHECKING:
     from napari_medseg.inference.predictor import Predictor
     from napari_medseg.models.compute import Compute
+
+
+#: Most label pixels of one image that `predict_files` keeps in memory; more go to the disk as they are made.
+_LABELS_IN_MEMORY = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,10 +310,18 @@ def _predict_file(
     def progress(done: int, total: int, text: str) -> None:
         report("progress", done=done, of=total, text=text)
 
-    result = predict(model, image, region=box, probabilities=probabilities, progress=progress)
-    if result.labels is not None:
-        written = write_labels(target, result.labels, classes=result.classes, spacing=image.spacing, units=image.units)
-        row["labels"] = str(written)
+    with _room_for_labels(image, box, target.parent) as room:
+        result = predict(model, image, region=box, probabilities=probabilities, out=room, progress=progress)
+        if result.labels is not None:
+            written = write_labels(
+                target,
+                result.labels,
+                classes=result.classes,
+                spacing=image.spacing,
+                units=image.units,
+                axes=image.spatial_axes,
+            )
+            row["labels"] = str(written)
     if result.probabilities is not None:
         _write_probabilities(target, result, image)
     if result.tag is not None:
@@ -314,6 +329,31 @@ def _predict_file(
         row |= {f"p_{tag}": round(float(p), 6) for tag, p in result.tag.probabilities.items()}
     for note in (*image.warnings, *result.notes):
         report("warning", text=f"{image.name}: {note}")
+
+
+@contextmanager
+def _room_for_labels(image: Image, box: Box | None, folder: Path) -> Iterator[Any]:
+    """A zarr array on the disk for the labels of a large image, removed afterwards; None for a small one.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written.
+    """
+    shape = tuple(stop - start for start, stop in box) if box is not None else image.spatial_shape
+    if math.prod(shape) <= _LABELS_IN_MEMORY:
+        yield None
+        return
+    import zarr
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        room = tempfile.TemporaryDirectory(prefix=".labels-", dir=folder)
+    except OSError as error:
+        raise WriteError(f"Folder {folder} cannot be written ({error.strerror}): choose another one.") from error
+    with room:
+        chunks = (1,) * (len(shape) - 2) + (1024, 1024)
+        yield zarr.create_array(room.name, shape=shape, chunks=chunks, dtype="uint8", fill_value=0)
 
 
 def _write_probabilities(target: Path, result: Prediction, image: Image) -> None:
