@@ -56,7 +56,7 @@ class Schedule:
         --------
         >>> schedule = Schedule(steps_per_epoch=10, epochs=10, warmup_steps=5, peak=1.0)
         >>> [round(schedule.learning_rate(step), 2) for step in (0, 4, 52, 99)]
-        [0.2, 1.0, 0.5, 0.01]
+        [0.2, 1.0, 0.51, 0.01]
         """
         warmup = min(self.warmup_steps, self.steps // 10)
         if step < warmup:
