@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -285,6 +286,19 @@ def test_a_card_is_shown_without_loading_the_model(qtbot, trained):
         assert words in text
     assert chooser.path == trained / "model.safetensors"
     assert "Research use only" in chooser._use.text()
+
+
+def test_a_chosen_model_stays_and_else_the_runs_of_the_data_set_come_first(qtbot, tmp_path, trained):
+    chooser = ModelChooser()
+    qtbot.addWidget(chooser)
+    assert chooser.path is not None  # the package's own
+    (tmp_path / "later").mkdir()
+    shutil.copy(trained / "model.safetensors", tmp_path / "later" / "model.safetensors")
+    chooser.list_models(tmp_path)
+    assert chooser.path == tmp_path / "later" / "model.safetensors"
+    chooser.choose(trained)
+    chooser.list_models(tmp_path)
+    assert chooser.path == trained / "model.safetensors"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ class ModelChooser(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.path: Path | None = None
+        # Whether a person chose the model; otherwise the first of the list is shown.
+        self._is_picked = False
         self.card: ModelCard | None = None
         self._box = CalmComboBox()
         self._box.setObjectName("model")
@@ -51,21 +53,29 @@ class ModelChooser(QWidget):
         return self._fault.words
 
     def list_models(self, runs: Path | None) -> None:
-        """List the finished runs of a folder, the latest first, and the package's own models; keeps the choice."""
+        """List the finished runs of a folder, the latest first, and the package's own models.
+
+        What a person chose stays chosen; else the first of the list is.
+        """
         found = sorted(runs.glob("*/model.safetensors"), key=_age) if runs is not None else []
         models = [*found, *sorted(RESOURCES.glob("*.safetensors"))]
-        if self.path is not None and self.path not in models:
-            models.insert(0, self.path)
+        picked = self.path if self._is_picked else None
+        if picked is not None and picked not in models:
+            models.insert(0, picked)
         self._box.blockSignals(True)
         self._box.clear()
         for path in models:
             self._box.addItem(model_name(path), path)
         self._box.setCurrentIndex(-1)
         self._box.blockSignals(False)
-        self.choose(self.path or (models[0] if models else None))
+        self._take(picked or (models[0] if models else None))
 
     def choose(self, path: Path | None) -> None:
         """Choose a model file or a run folder, and show its card."""
+        self._is_picked = path is not None
+        self._take(path)
+
+    def _take(self, path: Path | None) -> None:
         self.path, self.card = None, None
         self._fault.say("error", "")
         if path is not None:

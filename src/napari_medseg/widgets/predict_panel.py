@@ -54,8 +54,9 @@ class PredictPanel(QWidget):
         self._views = ViewPrediction()
         self._build()
         self._connect()
-        self._list_models()
+        # First, so that listing the others does not put one of them in its place.
         self._follow_model(self.session.model)
+        self._list_models()
 
     @shown_errors
     def run(self) -> None:
