@@ -142,6 +142,8 @@ def test_a_second_run_into_the_folder_is_refused_and_resume_reuses_its_stages(ru
         *("train", "pathology", "--data", dataset, "--out", run, "--device", "cpu", "--resume", "--json"), *settings
     )
     assert all(stage["reused"] for stage in json.loads(again.stdout)["stages"])
+    plain = call("train", "pathology", "--data", dataset, "--out", run, "--resume", "--json")
+    assert all(stage["reused"] for stage in json.loads(plain.stdout)["stages"])
     after = (run / "model.safetensors").read_bytes()
     assert len(after) == len(before)
 

@@ -56,7 +56,8 @@ def train(
     init
         Model file whose networks the first stages start from.
     resume
-        Go on with an interrupted run. Without it a run folder that holds a training is refused.
+        Go on with an interrupted run, with the settings, seed, cases and start that it had where none are given.
+        Without it a run folder that holds a training is refused.
     seed
         Every random choice follows from it. None: that of the run that is gone on with, 0 for a new one.
     device, precision, threads
@@ -85,15 +86,19 @@ def train(
     >>> [stage["name"] for stage in summary["stages"]]
     ['a_classifier', 'b_segmenter', 'c_classifier']
     """
+    recorded = _recorded_settings(Path(out), scheme) if resume else {}
     if seed is None:
-        seed = _recorded_seed(Path(out)) if resume else 0
-    known, config, cases = _load(scheme, data, config_file, profile, assignments, include_drafts, seed)
+        seed = int(recorded.get("seed", 0))
+    include_drafts = include_drafts or bool(recorded.get("include_drafts"))
+    base = recorded.get("config") if config_file is None and profile is None else None
+    known, config, cases = _load(scheme, data, config_file, profile, assignments, include_drafts, seed, base)
     return train_cases(
         known,
         config,
         cases,
         Path(out),
-        init=init,
+        init=init if init is not None else recorded.get("init"),
+        include_drafts=include_drafts,
         resume=resume,
         seed=seed,
         device=device,
@@ -103,10 +108,24 @@ def train(
     )
 
 
-def _recorded_seed(run: Path) -> int:
-    """The seed of a run: another one would train every stage anew, and overwrite what is there."""
+def _recorded_settings(run: Path, scheme: str) -> Mapping[str, Any]:
+    """What an interrupted run was started with: anything else would train its stages anew over those that are there.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds a run of another scheme.
+    """
     record = run / "run.json"
-    return int(load_json(record).get("seed", 0)) if record.is_file() else 0
+    if not record.is_file():
+        return {}
+    recorded = load_json(record)
+    if recorded.get("scheme") != scheme:
+        raise TrainingError(
+            f"{run} holds a training of scheme '{recorded.get('scheme')}', not '{scheme}': name that scheme, or choose "
+            "another folder."
+        )
+    return recorded
 
 
 def estimate(
@@ -160,12 +179,13 @@ def _load(
     assignments: Sequence[str],
     include_drafts: bool,
     seed: int,
+    base: Mapping[str, Any] | None = None,
 ) -> tuple[Scheme, SchemeConfig, TrainingSet]:
     from napari_medseg.data.dataset import Dataset
     from napari_medseg.data.training_set import training_set
 
     known = find_scheme(scheme)
-    values = load_json(Path(config_file)) if config_file is not None else None
+    values = load_json(Path(config_file)) if config_file is not None else base
     config = build_config(known, values=values, profile=profile, assignments=assignments)
     return known, config, training_set(Dataset.open(data), include_drafts=include_drafts, seed=seed)
 
@@ -187,6 +207,7 @@ def train_cases(
     run: Path,
     *,
     init: str | os.PathLike[str] | None = None,
+    include_drafts: bool = False,
     resume: bool = False,
     seed: int = 0,
     device: str | None = None,
@@ -194,7 +215,7 @@ def train_cases(
     threads: int | None = None,
     report: Report = ignore,
 ) -> dict[str, Any]:
-    """`train` for a scheme, settings and cases that are already in memory."""
+    """`train` for a scheme, settings and cases that are already in memory; `include_drafts` is only recorded."""
     _refuse_faults(scheme, config, cases, report)
     from napari_medseg.io.model_file import read_model
     from napari_medseg.models.compute import choose_compute
@@ -212,7 +233,7 @@ def train_cases(
         )
         say = report if group.leader else ignore
         if group.leader:
-            _record_settings(run, scheme, config, seed, compute)
+            _record_settings(run, scheme, config, seed, compute, include_drafts, init)
             say(
                 "started",
                 scheme=scheme.key,
@@ -237,8 +258,18 @@ def train_cases(
     return summary
 
 
-def _record_settings(run: Path, scheme: Scheme, config: SchemeConfig, seed: int, compute: Compute) -> None:
+def _record_settings(
+    run: Path,
+    scheme: Scheme,
+    config: SchemeConfig,
+    seed: int,
+    compute: Compute,
+    include_drafts: bool,
+    init: str | os.PathLike[str] | None,
+) -> None:
     settings = {
+        "include_drafts": include_drafts,
+        "init": None if init is None else str(Path(init).resolve()),
         "scheme": scheme.key,
         "seed": seed,
         "device": compute.device,
