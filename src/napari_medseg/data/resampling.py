@@ -60,7 +60,7 @@ def triangle_weights(size: int, target: int, start: int, stop: int) -> tuple[csr
     values[(taps < 0) | (taps >= size)] = 0.0
     values /= values.sum(axis=1, keepdims=True)
     used = taps[values > 0]
-    low, high = int(used.min()), int(used.max()) + 1
+    low, high = int(np.min(used)), int(np.max(used)) + 1
     rows = np.broadcast_to(np.arange(stop - start)[:, np.newaxis], taps.shape)
     keep = values > 0
     shape = (stop - start, high - low)

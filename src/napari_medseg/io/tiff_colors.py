@@ -105,7 +105,7 @@ def plan_colors(path: Path, series: tifffile.TiffPageSeries, axes: str, *, indic
     if name == "PALETTE" and page.colormap is not None and "c" not in axes:
         # Entries have 16 bits; some programs filled in 8 only.
         entries = np.asarray(page.colormap).T
-        convert = partial(apply_palette, palette=(entries >> 8 if entries.max() > 255 else entries).astype(np.uint8))
+        convert = partial(apply_palette, palette=(entries >> 8 if np.max(entries) > 255 else entries).astype(np.uint8))
         return ColorPlan(axes=axes + "c", rgb=True, channels=_RGB, convert=convert, dtype=np.dtype(np.uint8))
     if _is_bool(page):
         return ColorPlan(axes=axes, convert=bilevel_to_grey, dtype=np.dtype(np.uint8))
