@@ -105,6 +105,7 @@ class ChildJob(Job):
         super().__init__()
         self._command = [*program, *arguments, "--events", "json"]
         self._pending = b""
+        self._half_line = b""
         self._words: deque[str] = deque(maxlen=STDERR_LINES)
         self._said: tuple[str, str] | None = None
         self._done = False
@@ -172,8 +173,13 @@ class ChildJob(Job):
         self.reported.emit(event)
 
     def _read_words(self) -> None:
-        text = self._process.readAllStandardError().data().decode("utf-8", "replace")
-        self._words.extend(line for line in text.splitlines() if line.strip())
+        # What arrives may end in the middle of a line, or of a letter.
+        *lines, self._half_line = (self._half_line + self._process.readAllStandardError().data()).split(b"\n")
+        self._keep_words(lines)
+
+    def _keep_words(self, lines: Sequence[bytes]) -> None:
+        texts = (line.decode("utf-8", "replace").rstrip() for line in lines)
+        self._words.extend(text for text in texts if text)
 
     def _on_error(self, error: QProcess.ProcessError) -> None:
         # Every other error of QProcess is followed by `finished`; a program that never started has no end.
@@ -185,6 +191,7 @@ class ChildJob(Job):
     def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
         self._killer.stop()
         self._read_words()
+        self._keep_words([self._half_line])
         self._read_events()
         self._take(self._pending)
         if self._cancelled:
