@@ -53,8 +53,8 @@ def test_result_is_shown_with_names_and_probability(make_napari_viewer: Callable
     names = viewer.layers["class names"]
     assert list(names.features["name"]) == ["gland"]  # no vessel was found
     np.testing.assert_allclose(names.data, [[14.5, 14.5]], atol=1)
-    assert "malignant  0.75 (not calibrated)" in viewer.text_overlay.text
-    assert "gland  17% of the area" in viewer.text_overlay.text
+    assert "malignant  0.75 (not calibrated)" in viewer.canvas.overlays.text.text
+    assert "gland  17% of the area" in viewer.canvas.overlays.text.text
 
 
 @pytest.mark.viewer
@@ -62,7 +62,7 @@ def test_tag_alone_is_shown(make_napari_viewer: Callable[[], Any]) -> None:
     viewer = make_napari_viewer()
     tag = TagResult(tag="benign", probabilities={"benign": 0.9, "malignant": 0.1}, calibrated=True)
     annotate(viewer, prediction(tag=tag))
-    assert viewer.text_overlay.text == "benign  0.90"
+    assert viewer.canvas.overlays.text.text == "benign  0.90"
     assert len(viewer.layers) == 0
 
 

@@ -120,7 +120,7 @@ def annotate(viewer: napari.Viewer, prediction: Prediction) -> None:
         active = viewer.layers.selection.active
         _name_classes(viewer, np.asarray(prediction.labels), prediction.classes)
         viewer.layers.selection.active = active
-    overlay = viewer.text_overlay
+    overlay = viewer.canvas.overlays.text
     overlay.text, overlay.font_size, overlay.position = _describe(prediction), 14, "top_left"
     overlay.visible = True
 
