@@ -49,6 +49,37 @@ class ArrayLike(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OctScan:
+    """What a scanner tells of an OCT image beside its pixels; never who was scanned.
+
+    Parameters
+    ----------
+    laterality
+        ``"R"`` (OD) or ``"L"`` (OS); empty where the file does not say.
+    pattern
+        How the B-scans lie: ``"line"``, ``"raster"``, ``"star"``, ``"circle"``, ``"repeat"`` (the same place again);
+        empty where unknown.
+    device
+        Maker and model, as far as known.
+    surfaces
+        The device's own boundaries by name, from top to bottom: float32 (bscan, x) rows, NaN where there is none. A
+        single B-scan counts as one. Rows as in `napari_medseg.annotation.surfaces`.
+    localizer
+        The fundus or SLO picture, with its own spacing; None where the file has none.
+    positions
+        float (bscan, 2, 2): where each B-scan starts and ends on the localizer, as (y, x) in its pixels (for a circle,
+        start point and centre); None where unknown.
+    """
+
+    laterality: Literal["", "R", "L"] = ""
+    pattern: Literal["", "line", "raster", "star", "circle", "repeat"] = ""
+    device: str = ""
+    surfaces: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    localizer: Image | None = None
+    positions: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """An image as a reader found it: lazy pixel levels and what is known about space.
 
@@ -79,6 +110,8 @@ class Image:
         Sentences about what was odd in the file, for people.
     metadata
         Further facts by key; never personal data.
+    oct
+        What an OCT scanner tells beside the pixels; None for other images, and where nothing is known.
     """
 
     levels: tuple[ArrayLike, ...]
@@ -94,6 +127,7 @@ class Image:
     series_names: tuple[str, ...] = ("",)
     warnings: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    oct: OctScan | None = None
 
     @property
     def data(self) -> ArrayLike:
@@ -159,6 +193,30 @@ class MaskClass:
     value: int
     name: str
     color: str
+
+
+#: What happens to the intensity when a surface is crossed downwards; "any" follows the strongest edge of either sign.
+Edge = Literal["dark-to-bright", "bright-to-dark", "any"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surface:
+    """A boundary between two structures that lie one above the other in every B-scan.
+
+    Parameters
+    ----------
+    name
+        E.g. ``"ILM"`` or ``"RNFL/GCL"``.
+    above, below
+        Names of the mask classes on either side; empty for the background.
+    edge
+        Which edge a curve follows.
+    """
+
+    name: str
+    above: str
+    below: str
+    edge: Edge = "any"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +303,8 @@ class DatasetInfo:
     """What ``dataset.json`` says.
 
     `implies` maps a mask class's name, or ``"<empty>"`` (a fully looked-at mask of zeros), to a tag's name.
-    `grades` are ordered, lowest first.
+    `grades` are ordered, lowest first. `surfaces` (OCT) are ordered from top to bottom, each one's `below` being the
+    next one's `above`; classes that no surface names (fluid, optic disc) are areas painted over the layers.
     """
 
     name: str
@@ -254,6 +313,7 @@ class DatasetInfo:
     tags: tuple[TagClass, ...] = ()
     grades: tuple[str, ...] = ()
     implies: Mapping[str, str] = field(default_factory=dict)
+    surfaces: tuple[Surface, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

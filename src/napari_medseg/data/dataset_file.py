@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from napari_medseg.errors import DatasetError, InputNotFoundError
 from napari_medseg.io.atomic import write_text
-from napari_medseg.structures import KINDS, DatasetInfo, MaskClass, TagClass
+from napari_medseg.structures import KINDS, DatasetInfo, Edge, MaskClass, Surface, TagClass
 
 FILE_NAME = "dataset.json"
 FORMAT_VERSION = 1
@@ -82,6 +84,7 @@ def info_document(info: DatasetInfo) -> dict[str, Any]:
         "tags": [{"name": t.name, "color": t.color} for t in info.tags],
         "grades": list(info.grades),
         "implies": dict(info.implies),
+        **({"surfaces": [asdict(surface) for surface in info.surfaces]} if info.surfaces else {}),
     }
 
 
@@ -129,6 +132,8 @@ def check_info(info: DatasetInfo, *, where: str = "") -> None:
         or _duplicate("grade", list(info.grades))
         or _bad_class(info)
         or _bad_implication(info)
+        or _duplicate("surface", [s.name for s in info.surfaces])
+        or _bad_surface(info)
     )
     if problem:
         raise DatasetError(f"{where}{problem}")
@@ -148,6 +153,15 @@ def _info_of(document: dict[str, Any]) -> DatasetInfo:
         ),
         grades=tuple(str(grade) for grade in document.get("grades", [])),
         implies={str(k): str(v) for k, v in document.get("implies", {}).items()},
+        surfaces=tuple(
+            Surface(
+                name=str(s["name"]),
+                above=str(s.get("above") or ""),
+                below=str(s.get("below") or ""),
+                edge=s.get("edge", "any"),
+            )
+            for s in document.get("surfaces", [])
+        ),
     )
 
 
@@ -180,3 +194,27 @@ def _bad_implication(info: DatasetInfo) -> str:
         if tag not in tags:
             return f"'implies' speaks of the tag '{tag}', which is not declared: correct its name."
     return ""
+
+
+def _bad_surface(info: DatasetInfo) -> str:
+    """Surfaces must cut one pile of classes, in which only the background may stand twice (at its ends)."""
+    known = {"", *(c.name for c in info.classes)}
+    for surface in info.surfaces:
+        for side in (surface.above, surface.below):
+            if side not in known:
+                return f"Surface '{surface.name}' speaks of the class '{side}', which is not declared: correct its name."
+        if not surface.name.strip():
+            return f"The surface between '{surface.above}' and '{surface.below}' has no name: give it one."
+        if surface.edge not in get_args(Edge):
+            return f"Surface '{surface.name}' has the edge '{surface.edge}': choose from {', '.join(get_args(Edge))}."
+    for upper, lower in itertools.pairwise(info.surfaces):
+        if upper.below != lower.above:
+            return (
+                f"Below surface '{upper.name}' lies '{upper.below or 'background'}' but above the next one, "
+                f"'{lower.name}', '{lower.above or 'background'}': list surfaces from top to bottom without gaps."
+            )
+    inner = [surface.above for surface in info.surfaces[1:]]
+    pile = [name for name in (*(s.above for s in info.surfaces[:1]), *(s.below for s in info.surfaces)) if name]
+    if "" in inner:
+        return "The background lies between two surfaces: give what lies between them a class."
+    return _duplicate("layer", pile)
