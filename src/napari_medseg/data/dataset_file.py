@@ -202,7 +202,7 @@ def _bad_surface(info: DatasetInfo) -> str:
     for surface in info.surfaces:
         for side in (surface.above, surface.below):
             if side not in known:
-                return f"Surface '{surface.name}' speaks of the class '{side}', which is not declared: correct its name."
+                return f"Surface '{surface.name}' speaks of the class '{side}', which is not declared: correct it."
         if not surface.name.strip():
             return f"The surface between '{surface.above}' and '{surface.below}' has no name: give it one."
         if surface.edge not in get_args(Edge):
