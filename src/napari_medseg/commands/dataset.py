@@ -1,4 +1,4 @@
-"""``dataset``: make, import, check and split data sets."""
+"""``dataset``: make, import, merge, check and split data sets."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Register the command and its own sub-commands."""
-    parser = subparsers.add_parser("dataset", help="make, import, check and split data sets")
+    parser = subparsers.add_parser("dataset", help="make, import, merge, check and split data sets")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _add_new(actions)
     _add_import(actions)
+    _add_merge(actions)
     _add_action(actions, "info", _info, "what a data set holds")
     check = _add_action(actions, "check", _check, "list every fault with its row and its mend")
     check.add_argument("--repair", action="store_true", help="first mend what a crash or an old table left")
@@ -43,6 +44,7 @@ def _add_new(actions: Any) -> None:
     parser.add_argument("--classes", type=_names, default=[], metavar="NAME,...", help="what can be drawn")
     parser.add_argument("--tags", type=_names, default=[], metavar="NAME,...", help="classes of whole images")
     parser.add_argument("--grades", type=_names, default=[], metavar="NAME,...", help="ordered, lowest first")
+    _add_layers(parser)
     _add_implies(parser)
 
 
@@ -61,11 +63,34 @@ def _add_import(actions: Any) -> None:
     parser.add_argument("--classes", type=_classes, metavar="VALUE=NAME,...", help="what the values in masks mean")
     parser.add_argument("--ignore", type=_values, default=[], metavar="VALUE,...", help="values: not looked at")
     parser.add_argument("--instances", metavar="NAME", help="masks hold object numbers of this one class")
+    parser.add_argument("--source-value", default="", metavar="NAME", help="source of all cases, e.g. the device")
     parser.add_argument("--name", help="default: the folder's name")
     parser.add_argument("--kind", default="image", help="image, slide, oct, ct, mr or ultrasound")
+    _add_layers(parser)
     _add_implies(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=_import)
+
+
+def _add_merge(actions: Any) -> None:
+    text = "bring data sets together into a new one, by the names of their classes"
+    parser = actions.add_parser("merge", help=text, description=text)
+    parser.add_argument("sources", nargs="+", metavar="DATASET")
+    parser.add_argument("--out", required=True, metavar="DATASET")
+    parser.add_argument("--name", help="default: the folder's name")
+    parser.add_argument("--same-groups", action="store_true", help="groups of one name are the same patients")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=_merge)
+
+
+def _add_layers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layers",
+        type=_layers,
+        default=[],
+        metavar="NAME,...",
+        help="OCT: classes that lie one above the other, from top to bottom; 'background' at an end is none of them",
+    )
 
 
 def _add_implies(parser: argparse.ArgumentParser) -> None:
@@ -82,15 +107,18 @@ def _add_implies(parser: argparse.ArgumentParser) -> None:
 def _new(args: argparse.Namespace) -> Result:
     from napari_medseg.data.dataset import Dataset
     from napari_medseg.data.dataset_file import mask_classes, tag_classes
+    from napari_medseg.data.layers import surfaces_of_layers, with_structure_colors
     from napari_medseg.structures import DatasetInfo
 
+    classes = mask_classes(args.classes)
     info = DatasetInfo(
         name=args.name or Path(args.path).absolute().name,
         kind=args.kind,
-        classes=mask_classes(args.classes),
+        classes=with_structure_colors(classes) if args.kind == "oct" else classes,
         tags=tag_classes(args.tags),
         grades=tuple(args.grades),
         implies=dict(args.implies),
+        surfaces=surfaces_of_layers(args.layers, classes),
     )
     return _described(Dataset.create(args.path, info), "Made")
 
@@ -114,14 +142,26 @@ def _import(args: argparse.Namespace) -> Result:
         ignore=args.ignore,
         instances=args.instances,
         implies=dict(args.implies),
+        layers=args.layers,
+        source_value=args.source_value,
         format=args.format,
         name=args.name,
         kind=args.kind,
         say=remarks.append,
     )
-    described = _described(dataset, "Made")
-    text = "\n".join([described.text, *remarks])
-    return Result(document={**described.document, "remarks": remarks}, text=text)
+    return _with_remarks(_described(dataset, "Made"), remarks)
+
+
+def _merge(args: argparse.Namespace) -> Result:
+    from napari_medseg.data.merging import merge_datasets
+
+    remarks: list[str] = []
+    dataset = merge_datasets(args.sources, args.out, name=args.name, same_groups=args.same_groups, say=remarks.append)
+    return _with_remarks(_described(dataset, "Made"), remarks)
+
+
+def _with_remarks(result: Result, remarks: list[str]) -> Result:
+    return Result(document={**result.document, "remarks": remarks}, text="\n".join([result.text, *remarks]))
 
 
 def _info(args: argparse.Namespace) -> Result:
@@ -170,20 +210,24 @@ def _described(dataset: Dataset, verb: str) -> Result:
         "tags": [tag.name for tag in info.tags],
         "grades": list(info.grades),
         "implies": dict(info.implies),
+        "surfaces": [surface.name for surface in info.surfaces],
         "cases": len(cases),
         "groups": len({case.group or case.case for case in cases}),
         "labels": sum(bool(case.label) for case in cases),
         "status": _counts(case.status for case in cases),
+        "sources": _counts(case.source for case in cases),
         "tag_counts": _counts(case.tag for case in cases),
         "split": _counts(case.split for case in cases),
     }
     lines = [f"{verb} {dataset.path}"]
     lines.append(f"  {document['cases']} cases of {document['groups']} groups, {document['labels']} with labels")
-    for title, key in (("status", "status"), ("tags", "tag_counts"), ("split", "split")):
+    for title, key in (("status", "status"), ("tags", "tag_counts"), ("sources", "sources"), ("split", "split")):
         if document[key]:
             lines.append(f"  {title}: " + ", ".join(f"{name} {n}" for name, n in document[key].items()))
     if info.classes:
         lines.append("  classes: " + ", ".join(f"{c.value} {c.name}" for c in info.classes))
+    if info.surfaces:
+        lines.append("  surfaces: " + ", ".join(surface.name for surface in info.surfaces))
     return Result(document=document, text="\n".join(lines))
 
 
@@ -197,6 +241,11 @@ def _counts(values: Any) -> Mapping[str, int]:
 
 def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _layers(text: str) -> list[str]:
+    # Empty names stay, so that a comma too many is reported and not passed over.
+    return [part.strip() for part in text.split(",")]
 
 
 def _numbers(text: str) -> list[float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from napari_medseg.data.dataset import Dataset
@@ -38,6 +39,8 @@ def import_dataset(
     ignore: Sequence[int] = (),
     instances: str | None = None,
     implies: Mapping[str, str] | None = None,
+    layers: Sequence[str] = (),
+    source_value: str = "",
     format: str | None = None,
     name: str | None = None,
     kind: Kind = "image",
@@ -69,6 +72,11 @@ def import_dataset(
         Masks hold object numbers: every value but 0 becomes this one class.
     implies
         `DatasetInfo.implies`.
+    layers
+        Classes that lie one above the other, from top to bottom (OCT), ``"background"`` at an end being the
+        background; they declare the data set's surfaces.
+    source_value
+        Source of all cases, e.g. the device; not together with `source_column`.
     format
         ``folders`` (default) or ``folders-per-class``: a sub-folder per tag.
     name, kind
@@ -97,6 +105,8 @@ def import_dataset(
         raise DatasetError(f"The kind '{kind}' is unknown: choose from {', '.join(KINDS)}.")
     if classes and instances:
         raise DatasetError("Masks hold either class values or object numbers: give --classes or --instances, not both.")
+    if source_column and source_value:
+        raise DatasetError("The source is either a column or one name for all cases: give one of the two.")
     options = Options(
         source=folder,
         images=images,
@@ -106,15 +116,19 @@ def import_dataset(
         columns={"tag": tag_column, "grade": grade_column, "group": group_column, "source": source_column},
         say=say or _say_nothing,
     )
+    cases = planner(options)
+    if source_value:
+        cases = [replace(case, cells={**case.cells, "source": source_value}) for case in cases]
     return write_dataset(
         Path(out).absolute(),
-        planner(options),
+        cases,
         name=name or folder.name,
         kind=kind,
         classes=classes,
         ignore=ignore,
         instances=instances,
         implies=implies or {},
+        layers=layers,
         progress=progress or _no_progress,
     )
 

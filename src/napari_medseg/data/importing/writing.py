@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +16,11 @@ from napari_medseg.data.history import History, author_name, now
 from napari_medseg.data.importing.plan import PlannedCase, refuse
 from napari_medseg.data.importing.values import ValueMap, map_values, values_in
 from napari_medseg.data.label_files import bands, shape_text
+from napari_medseg.data.layers import surfaces_of_layers, with_structure_colors
+from napari_medseg.data.making import made_at_once, refuse_full_folder
 from napari_medseg.data.rows import COLUMNS
 from napari_medseg.data.table import Table
-from napari_medseg.errors import DatasetError, MedsegError, WriteError
+from napari_medseg.errors import DatasetError, MedsegError
 from napari_medseg.io import read, read_labels, write_labels
 from napari_medseg.structures import DatasetInfo, Image, Kind, Progress
 
@@ -44,6 +43,7 @@ def write_dataset(
     ignore: Sequence[int],
     instances: str | None,
     implies: Mapping[str, str],
+    layers: Sequence[str],
     progress: Progress,
 ) -> Dataset:
     """Look at every file, then write everything under another name and rename it.
@@ -55,32 +55,23 @@ def write_dataset(
     WriteError
         `out` cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DatasetError(f"{out} already holds something: choose a new or an empty folder.")
+    refuse_full_folder(out)
     seen = _look(cases, kind, progress)
     values = map_values(classes, ignore, instances, {value for s in seen for value in s.values})
+    surfaces = surfaces_of_layers(layers, values.classes)
     _refuse_undeclared(cases, seen, values)
     info = DatasetInfo(
         name=name,
         kind=kind,
-        classes=values.classes,
+        classes=with_structure_colors(values.classes) if kind == "oct" else values.classes,
         tags=tag_classes(_distinct(cases, "tag")),
         grades=tuple(_in_order(_distinct(cases, "grade"))),
         implies=implies,
+        surfaces=surfaces,
     )
     check_info(info)
-    partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        _write(partial, out, cases, seen, values, info, progress)
-        if out.exists():
-            out.rmdir()
-        os.replace(partial, out)
-    except OSError as error:
-        if isinstance(error, MedsegError):
-            raise
-        raise WriteError(f"{out} could not be written ({error.strerror or error}): check folder and space.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with made_at_once(out) as folder:
+        _write(folder, out, cases, seen, values, info, progress)
     return Dataset.open(out)
 
 
@@ -132,7 +123,7 @@ def _write(
     info: DatasetInfo,
     progress: Progress,
 ) -> None:
-    (folder / "labels").mkdir(parents=True)
+    (folder / "labels").mkdir()
     rows = []
     for number, (case, found) in enumerate(zip(cases, seen, strict=True)):
         progress(len(cases) + number, 2 * len(cases), f"Writing {case.case}")
