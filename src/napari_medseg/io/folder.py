@@ -96,10 +96,11 @@ class _Slices:
 
 
 def _pixels_of(file: Path) -> npt.NDArray[Any]:
-    return np.asarray(_read_slice(file).data[...])
+    return np.asarray(read_slice(file).data[...])
 
 
-def _read_slice(file: Path) -> Image:
+def read_slice(file: Path) -> Image:
+    """One picture of a stack, lazily; raises `ReadError`, which names it."""
     with file.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     found = next((candidate for candidate in _SLICE_FORMATS if candidate.recognises(file, head)), None)
@@ -135,11 +136,11 @@ def read_folder(path: Path, series: int | None) -> Image:
     """
     choose_series(path, series, ("",))
     files = image_files(path, _SLICE_FORMATS)
-    first = _read_slice(files[0])
+    first = read_slice(files[0])
     if len(files) == 1:
         return first
     for file in files:
-        other = _read_slice(file)
+        other = read_slice(file)
         _check_same(path, first, files[0], other, file)
     slices = LazyArray(
         (len(files), *first.shape),

@@ -14,10 +14,19 @@ from napari_medseg.errors import InputNotFoundError, MedsegError, ReadError
 from napari_medseg.io import folder, ome_zarr, raster, tiff
 from napari_medseg.io.format import HEAD_BYTES, Format
 from napari_medseg.io.lazy import first_line
-from napari_medseg.structures import KINDS, Image, Kind
+from napari_medseg.io.oct import heidelberg_vol, heidelberg_xml
+from napari_medseg.io.oct.normalizing import as_oct
+from napari_medseg.structures import KINDS, Image, Kind, OctScan
 
 #: What can be read, most specific first; the first format that recognises the content reads it.
-FORMATS: tuple[Format, ...] = (ome_zarr.FORMAT, tiff.FORMAT, raster.FORMAT, folder.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    ome_zarr.FORMAT,
+    tiff.FORMAT,
+    raster.FORMAT,
+    heidelberg_vol.FORMAT,
+    heidelberg_xml.FORMAT,
+    folder.FORMAT,
+)
 
 #: Images that are no slides and have no pyramid are loaded at once up to this size, which also proves the file whole.
 EAGER_BYTES = 64 * 2**20
@@ -30,9 +39,11 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
     Parameters
     ----------
     path
-        A file (PNG, JPEG, BMP, TIFF, OME-TIFF, SVS) or folder (OME-Zarr, or images of one size that become a stack).
+        A file (PNG, JPEG, BMP, TIFF, OME-TIFF, SVS, an OCT scanner's) or folder (OME-Zarr, a Heidelberg XML export, or
+        images of one size that become a stack).
     kind
-        What sort of image it is, where the file does not tell.
+        What sort of image it is, where the file does not tell. As ``"oct"``, grey pictures stored as colours become
+        grey and spacing is in millimetres.
     series
         Which of the file's images, from 0; None for the main one.
 
@@ -65,6 +76,8 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
     found = recognise(place)
     try:
         image = _loaded(found.read(place, series))
+        image = replace(image, kind=kind or image.kind)
+        image = as_oct(image) if image.kind == "oct" else image
         warnings = (*image.warnings, *_faults_of_values(image))
     except MedsegError:
         raise
@@ -74,7 +87,7 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
             f"{place} looks like {found.name} but cannot be read ({first_line(error)}): "
             "it may be damaged or cut short, copy it again from its source."
         ) from error
-    return replace(image, kind=kind or image.kind, warnings=warnings)
+    return replace(image, warnings=warnings)
 
 
 def recognise(path: Path) -> Format:
@@ -138,7 +151,8 @@ def describe(path: str | os.PathLike[str], *, kind: Kind | None = None, series: 
     Returns
     -------
     ``path, kind, axes, shape, dtype, channels, spacing`` (list or null), ``units`` (list or null), ``levels`` (the
-    shape of each), ``series`` (the name of each), ``warnings``.
+    shape of each), ``series`` (the name of each), ``warnings``; for files of OCT scanners also ``laterality, pattern,
+    device, surfaces`` (names of the device's own) and ``localizer`` (its shape or null).
 
     Raises
     ------
@@ -146,7 +160,7 @@ def describe(path: str | os.PathLike[str], *, kind: Kind | None = None, series: 
         As `read`.
     """
     image = read(path, kind=kind, series=series)
-    return {
+    document = {
         "path": str(path),
         "kind": image.kind,
         "axes": image.axes,
@@ -158,6 +172,17 @@ def describe(path: str | os.PathLike[str], *, kind: Kind | None = None, series: 
         "levels": [list(level.shape) for level in image.levels],
         "series": list(image.series_names),
         "warnings": list(image.warnings),
+    }
+    return document if image.oct is None else document | _scan_facts(image.oct)
+
+
+def _scan_facts(scan: OctScan) -> dict[str, Any]:
+    return {
+        "laterality": scan.laterality,
+        "pattern": scan.pattern,
+        "device": scan.device,
+        "surfaces": list(scan.surfaces),
+        "localizer": None if scan.localizer is None else list(scan.localizer.shape),
     }
 
 

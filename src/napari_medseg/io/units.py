@@ -17,6 +17,15 @@ _SPELLINGS = {
     "millisecond": ("ms", "msec", "milliseconds"),
     "minute": ("min", "minutes"),
 }
+_MILLIMETERS = {
+    "angstrom": 1e-7,
+    "nanometer": 1e-6,
+    "micrometer": 1e-3,
+    "millimeter": 1.0,
+    "centimeter": 10.0,
+    "inch": 25.4,
+    "meter": 1000.0,
+}
 _NAMES = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in (name, *spellings)}
 
 
@@ -27,3 +36,12 @@ def unit_name(spelling: object) -> str | None:
     ('micrometer', 'micrometer', None)
     """
     return _NAMES.get(str(spelling).strip().lower()) if spelling is not None else None
+
+
+def millimeters(unit: str) -> float | None:
+    """How many millimetres a unit is; None for what is no unit of length.
+
+    >>> millimeters("micrometer"), millimeters("second")
+    (0.001, None)
+    """
+    return _MILLIMETERS.get(unit)
