@@ -75,7 +75,7 @@ def merge_datasets(
     refuse_full_folder(folder)
     if len(sources) < 2 or len({Path(source).resolve() for source in sources}) < len(sources):
         raise DatasetError("Merging takes two data sets or more, each named once.")
-    sets = {}
+    sets: dict[str, Dataset] = {}
     for dataset in (Dataset.open(source) for source in sources):
         sets[_free_name(dataset, sets)] = dataset
     said = say or _say_nothing

@@ -82,7 +82,7 @@ def _with_names(merged: DatasetInfo, info: DatasetInfo) -> DatasetInfo:
 
 
 def _is_used(info: DatasetInfo, color: str) -> bool:
-    return color.casefold() in {entry.color.casefold() for entry in (*info.classes, *info.tags)}
+    return color.casefold() in {c.color.casefold() for c in info.classes} | {t.color.casefold() for t in info.tags}
 
 
 def _say_differences(sets: Sequence[NamedInfo], merged: DatasetInfo, say: Say) -> None:
