@@ -196,6 +196,7 @@ def _run_stage(
         cases={"train": len(stage.source), "validation": len(stage.scorer.cases) if stage.scorer else 0},
         parameters={"trainable": trained, "frozen": _count(stage.model.parameters()) - trained},
         steps=Schedule.plan(stage.training, len(stage.source)).steps,
+        candidate=stage.candidate,
     )
 
     names = [result.name for result in results] + [stage.name]

@@ -97,6 +97,8 @@ class Stage:
         hashes, tags, splits, the scheme's settings and code version. Hashed with the parents' identities and the seed.
     parents
         Names of the stages whose weights this one starts from.
+    candidate
+        Whether this is one of several stages of which the scheme keeps the best; shown as a league table.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Stage:
     frozen: Sequence[nn.Module] = ()
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     parents: Sequence[str] = ()
+    candidate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
