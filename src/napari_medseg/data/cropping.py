@@ -13,7 +13,7 @@ from napari_medseg.data.label_files import shape_text
 from napari_medseg.data.rows import format_region
 from napari_medseg.errors import DatasetError
 from napari_medseg.io.lazy import Block, LazyArray
-from napari_medseg.structures import ArrayLike, Box, Image
+from napari_medseg.structures import ArrayLike, Box, Image, OctScan
 
 
 def crop(image: Image, box: Box) -> Image:
@@ -40,7 +40,29 @@ def crop(image: Image, box: Box) -> Image:
             "correct it or empty the cell."
         )
     levels = tuple(_crop_level(image, level, box) for level in range(len(image.levels)))
-    return replace(image, levels=levels)
+    scan = None if image.oct is None else _crop_scan(image.oct, box, image.spatial_shape[-1])
+    return replace(image, levels=levels, oct=scan)
+
+
+def _crop_scan(scan: OctScan, box: Box, width: int) -> OctScan:
+    """What a scanner told of the whole image, for the B-scans, rows and columns of a box."""
+    (top, bottom), (left, right) = box[-2:]
+    bscans = slice(*box[0]) if len(box) == 3 else slice(None)
+    surfaces = {}
+    for name, rows in scan.surfaces.items():
+        part = rows[bscans, left:right] - np.float32(top)
+        surfaces[name] = np.where((part > -1) & (part < bottom - top + 1), part, np.float32(np.nan))
+    positions = None if scan.positions is None else scan.positions[bscans]
+    if positions is not None and (left, right) != (0, width):
+        # A part of a circle has no start and centre of its own.
+        is_line = scan.pattern != "circle"
+        positions = _part_of_lines(positions, left / width, right / width) if is_line else None
+    return replace(scan, surfaces=surfaces, positions=positions)
+
+
+def _part_of_lines(positions: npt.NDArray[np.float64], begin: float, end: float) -> npt.NDArray[np.float64]:
+    start, along = positions[:, :1], positions[:, 1:] - positions[:, :1]
+    return np.concatenate([start + begin * along, start + end * along], axis=1)
 
 
 def _crop_level(image: Image, level: int, box: Box) -> ArrayLike:

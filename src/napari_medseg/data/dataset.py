@@ -25,6 +25,7 @@ from napari_medseg.data.label_files import label_facts, open_labels
 from napari_medseg.data.label_folder import LabelFolder
 from napari_medseg.data.label_store import LabelStore
 from napari_medseg.data.rows import COLUMNS, case_of_row, checked_cells, parse_region
+from napari_medseg.data.scan_columns import completed, parse_series, scan_cell
 from napari_medseg.data.splitting import FRACTIONS, split_by_group
 from napari_medseg.data.table import Table
 from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError, WriteError
@@ -315,6 +316,9 @@ class Dataset:
     def read_image(self, case: Case) -> Image:
         """The image of a case, cut to its region; pixels are read when asked for.
 
+        The columns ``series``, ``spacing`` and ``laterality`` count where the table has them, the latter two where the
+        file does not say (`napari_medseg.data.scan_columns`).
+
         Raises
         ------
         InputNotFoundError, ReadError, DatasetError
@@ -325,8 +329,10 @@ class Dataset:
         path = self.image_path(case)
         if not path.exists():
             raise InputNotFoundError(f"Case '{case.case}': image {path} does not exist: correct the column 'image'.")
-        image = read(path, kind=None if self.info.kind == "image" else self.info.kind)
+        kind = None if self.info.kind == "image" else self.info.kind
         try:
+            series = parse_series(scan_cell(case, "series"))
+            image = completed(read(path, kind=kind, series=series), case)
             region = parse_region(case.region)
             return image if region is None else crop(image, region)
         except DatasetError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import PurePosixPath
 from typing import Any, get_args
 
+from napari_medseg.data.scan_columns import check_laterality, parse_series, parse_spacing
 from napari_medseg.data.table import Table
 from napari_medseg.errors import DatasetError
 from napari_medseg.structures import Box, Case, DatasetInfo, Split, Status
@@ -57,16 +58,12 @@ def row_problems(table: Table, row: int, info: DatasetInfo) -> list[str]:
     problems += _choice("grade", text["grade"], info.grades)
     if text["revision"] and not _is_count(text["revision"]):
         problems.append(f"revision '{text['revision']}' is not a whole number: write 0.")
-    for check in (parse_region, check_origin):
-        try:
-            check(text["region" if check is parse_region else "origin"])
-        except DatasetError as error:
-            problems.append(str(error))
-    if text["label"]:
-        try:
-            check_label_name(text["label"])
-        except DatasetError as error:
-            problems.append(str(error))
+    for name, check in _CHECKS.items():
+        if written := table.cell(row, name).strip():
+            try:
+                check(written)
+            except DatasetError as error:
+                problems.append(str(error))
     if len(table.rows[row]) > len(table.columns):
         problems.append("it has more cells than there are columns: look for a stray delimiter.")
     return problems
@@ -167,3 +164,14 @@ def _is_count(text: str) -> bool:
 
 def _list(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
+
+
+#: Columns whose text has a form of its own, and what refuses it.
+_CHECKS: Mapping[str, Callable[[str], object]] = {
+    "region": parse_region,
+    "origin": check_origin,
+    "label": check_label_name,
+    "spacing": parse_spacing,
+    "series": parse_series,
+    "laterality": check_laterality,
+}
