@@ -22,6 +22,7 @@ from napari_medseg.data.resampling import WindowReader, choose_level
 from napari_medseg.errors import Cancelled, ConfigError, ModelError, ReadError
 from napari_medseg.inference.job import Job, Window, plan_job
 from napari_medseg.inference.predictor import Predictor
+from napari_medseg.models.allocator import kept_memory
 from napari_medseg.models.guard import guard_torch_import
 from napari_medseg.structures import NOT_LOOKED_AT, Box, Image, Prediction, Progress, TagResult
 
@@ -105,7 +106,8 @@ def predict(
     if probabilities and predictor.classes:
         floats = np.zeros((*shape[: job.lead], planes, *shape[job.lead :]), np.float16)
     run = _Run(predictor, image, job, labels, floats, batch, compute or _PLAIN)
-    run.execute(progress, cancel)
+    with kept_memory():
+        run.execute(progress, cancel)
     _mark(labels, complete=True)
     return Prediction(
         labels=labels,

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 from napari_medseg.errors import ConfigError, WriteError
 from napari_medseg.io.atomic import write_text
+from napari_medseg.models.allocator import keep_freed_memory
 from napari_medseg.models.guard import guard_torch_import
 
 # Whoever chooses a device trains or predicts next.
@@ -61,7 +62,8 @@ class Compute:
         return f"{self.device}, {self.precision}{order}{threads}{reason}"
 
     def activate(self) -> None:
-        """Set the threads and the deterministic algorithms of this process."""
+        """Set the threads, the deterministic algorithms and the keeping of memory of this process."""
+        keep_freed_memory()
         torch.set_num_threads(self.threads)
         if self.device.startswith("cuda"):
             # Read by cuBLAS at its first use; without it matrix products are not repeatable.
