@@ -11,6 +11,7 @@ from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.label_files import LabelFacts, label_facts, shape_text
 from napari_medseg.data.repairing import lost_changes, repair, unnamed_labels
 from napari_medseg.data.rows import case_of_row, looks_mangled, row_problems
+from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.data.splitting import SPLIT_ORDER, group_of
 from napari_medseg.data.tags import effective_tag, implied_tags
 from napari_medseg.errors import MedsegError
@@ -75,7 +76,7 @@ def _repeated(dataset: Dataset) -> Iterator[Fault]:
     table = dataset.table
     ids: dict[str, int] = {}
     folded: dict[str, str] = {}
-    images: dict[tuple[str, str], int] = {}
+    images: dict[tuple[str, str, str], int] = {}
     for row in range(len(table.rows)):
         case = case_of_row(table, row)
         if not case.case:
@@ -93,7 +94,7 @@ def _repeated(dataset: Dataset) -> Iterator[Fault]:
         if twin != case.case:
             text = f"The id differs from '{twin}' by capitals alone."
             yield Fault(text=text, where=where, mend="Rename one if they are the same.", severity="warning")
-        image = (os.path.normcase(dataset.image_path(case)).lower(), case.region)
+        image = (os.path.normcase(dataset.image_path(case)).lower(), case.region, scan_cell(case, "series"))
         first = images.setdefault(image, row)
         if first != row and case.image:
             text = f"Image and region are those of row {line_of(first)}."

@@ -13,6 +13,7 @@ from napari_medseg.data.cases_table import TABLE_NAME, line_of
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.label_files import LabelFacts, file_hash, label_facts, shape_text
 from napari_medseg.data.rows import STATUSES, row_problems
+from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.data.splitting import draw_split, given_splits
 from napari_medseg.data.tags import effective_tag
 from napari_medseg.errors import DatasetError, InputNotFoundError
@@ -68,6 +69,7 @@ def _tag(dataset: Dataset, case: Case, facts: LabelFacts | None) -> str:
 
 def _training_case(dataset: Dataset, case: Case, facts: LabelFacts | None, split: Split) -> TrainingCase:
     image_hash = _image_hash(dataset, case)
+    spacing = [text] if (text := scan_cell(case, "spacing")) else []
     return TrainingCase(
         case=case.case,
         group=case.group or case.case,
@@ -78,7 +80,7 @@ def _training_case(dataset: Dataset, case: Case, facts: LabelFacts | None, split
         has_mask=facts is not None and facts.is_looked_at,
         load_image=partial(dataset.read_image, case),
         load_labels=partial(dataset.read_labels, case),
-        content_hash=_hash_of(image_hash, facts.pixel_hash if facts else "", case.tag, case.grade, split),
+        content_hash=_hash_of(image_hash, facts.pixel_hash if facts else "", case.tag, case.grade, split, *spacing),
         image_hash=image_hash,
     )
 
@@ -87,7 +89,9 @@ def _image_hash(dataset: Dataset, case: Case) -> str:
     image = dataset.image_path(case)
     if not image.exists():
         raise InputNotFoundError(f"Case '{case.case}': image {image} does not exist: correct the column 'image'.")
-    return _hash_of(file_hash(image), case.region)
+    series = scan_cell(case, "series")
+    # Without a series the hash is what it was before there were such columns.
+    return _hash_of(file_hash(image), case.region, *([series] if series else []))
 
 
 def _hash_of(*parts: str) -> str:
