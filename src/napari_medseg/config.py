@@ -24,6 +24,24 @@ class Settings(BaseModel):
 #: Marks the few settings that a form shows unfolded.
 BASIC: dict[str, JsonValue] = {"basic": True}
 
+#: Encoders that a form offers; any other of segmentation-models-pytorch can be named too.
+ENCODERS: list[JsonValue] = [
+    "unet-plain",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "efficientnet-b0",
+    "efficientnet-b3",
+    "mobilenet_v2",
+    "densenet121",
+    "mit_b0",
+]
+
+
+def unit(name: str) -> dict[str, JsonValue]:
+    """Marks a setting with the unit that a form shows behind its value."""
+    return {"unit": name}
+
 
 class NetworkConfig(Settings):
     """What the network is made of."""
@@ -31,7 +49,7 @@ class NetworkConfig(Settings):
     encoder: str = Field(
         "unet-plain",
         description="'unet-plain' (the scheme's own encoder) or any encoder of segmentation-models-pytorch by name.",
-        json_schema_extra=BASIC,
+        json_schema_extra={**BASIC, "suggestions": ENCODERS},
     )
     encoder_weights: str | None = Field(
         None, description="Pretrained weights of that library's encoder, e.g. 'imagenet'; downloaded on first use."
@@ -45,7 +63,7 @@ class NetworkConfig(Settings):
         ge=4,
         le=256,
         description="Channels of the finest level; each level doubles them.",
-        json_schema_extra=BASIC,
+        json_schema_extra={**BASIC, **unit("channels")},
     )
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout before the classifier's linear layer.")
 
@@ -58,21 +76,37 @@ class TrainingConfig(Settings):
         None,
         ge=1,
         description="Optimiser steps that count as one epoch; empty: one pass over the cases, at least 20 steps.",
+        json_schema_extra=unit("steps"),
     )
     batch_size: int = Field(
-        8, ge=1, description="Patches per optimiser step, over all devices.", json_schema_extra=BASIC
+        8,
+        ge=1,
+        description="Patches per optimiser step, over all devices.",
+        json_schema_extra={**BASIC, **unit("patches")},
     )
     learning_rate: float = Field(
         1e-3, gt=0.0, le=1.0, description="Highest learning rate (after warm-up).", json_schema_extra=BASIC
     )
     weight_decay: float = Field(1e-4, ge=0.0, le=1.0, description="Decoupled weight decay (AdamW).")
-    warmup_steps: int = Field(20, ge=0, description="Steps over which the learning rate rises to its highest value.")
-    patience: int = Field(
-        15, ge=0, description="Stop a stage after this many validations without a better score; 0: never."
+    warmup_steps: int = Field(
+        20,
+        ge=0,
+        description="Steps over which the learning rate rises to its highest value.",
+        json_schema_extra=unit("steps"),
     )
-    validate_every: int = Field(1, ge=1, description="Epochs between two validations.")
+    patience: int = Field(
+        15,
+        ge=0,
+        description="Stop a stage after this many validations without a better score; 0: never.",
+        json_schema_extra=unit("validations"),
+    )
+    validate_every: int = Field(
+        1, ge=1, description="Epochs between two validations.", json_schema_extra=unit("epochs")
+    )
     gradient_clip: float = Field(5.0, ge=0.0, description="Largest norm of the gradient; 0: not limited.")
-    checkpoint_seconds: float = Field(30.0, ge=0.0, description="Most seconds of work that a crash can cost.")
+    checkpoint_seconds: float = Field(
+        30.0, ge=0.0, description="Most seconds of work that a crash can cost.", json_schema_extra=unit("s")
+    )
 
 
 class AugmentationConfig(Settings):
@@ -80,12 +114,28 @@ class AugmentationConfig(Settings):
 
     flip: bool = Field(True, description="Mirror along rows and columns.")
     rotate90: bool = Field(True, description="Turn by quarter turns (square patches).")
-    rotate: float = Field(15.0, ge=0.0, le=180.0, description="Largest free rotation, in degrees.")
+    rotate: float = Field(
+        15.0, ge=0.0, le=180.0, description="Largest free rotation.", json_schema_extra=unit("degrees")
+    )
     zoom: float = Field(0.15, ge=0.0, lt=0.9, description="Largest relative change of size.")
-    brightness: float = Field(0.1, ge=0.0, le=1.0, description="Largest shift of intensity, in standard deviations.")
+    brightness: float = Field(
+        0.1,
+        ge=0.0,
+        le=1.0,
+        description="Largest shift of intensity, in standard deviations.",
+        json_schema_extra=unit("SD"),
+    )
     contrast: float = Field(0.2, ge=0.0, le=1.0, description="Largest relative change of contrast.")
-    color: float = Field(0.1, ge=0.0, le=1.0, description="Largest shift per channel, in standard deviations.")
-    noise: float = Field(0.05, ge=0.0, le=1.0, description="Largest standard deviation of added noise.")
+    color: float = Field(
+        0.1,
+        ge=0.0,
+        le=1.0,
+        description="Largest shift per channel, in standard deviations.",
+        json_schema_extra=unit("SD"),
+    )
+    noise: float = Field(
+        0.05, ge=0.0, le=1.0, description="Largest standard deviation of added noise.", json_schema_extra=unit("SD")
+    )
 
 
 class WindowConfig(Settings):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import Field, model_validator
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLineEdit, QToolButton
+from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel, QLineEdit, QPushButton, QToolButton
 
 from napari_medseg.config import Settings
 from napari_medseg.errors import ConfigError
@@ -19,8 +19,14 @@ from napari_medseg.widgets.form import SettingsForm
 from napari_medseg.widgets.number_edit import NumberEdit
 
 
+class Body(Settings):
+    encoder: str = Field("plain", json_schema_extra={"suggestions": ["plain", "deep"]})
+
+
 class Candidate(Settings):
+    kind: Literal["net"] = "net"
     depth: int = Field(2, ge=1)
+    body: Body = Body()
 
 
 class Group(Settings):
@@ -60,6 +66,7 @@ groups = st.builds(
     weight=share,
     steps=st.none() | st.integers(1, 2**40),
 )
+bodies = st.builds(Body, encoder=st.sampled_from(["plain", "deep", "another"]))
 everything = st.builds(
     Everything,
     group=groups,
@@ -76,7 +83,7 @@ everything = st.builds(
     scales=st.lists(finite).map(tuple),
     names=st.lists(st.text()),
     table=st.dictionaries(st.text(), finite),
-    candidates=st.lists(st.builds(Candidate, depth=st.integers(1, 9))).map(tuple),
+    candidates=st.lists(st.builds(Candidate, depth=st.integers(1, 9), body=bodies), max_size=4).map(tuple),
     either=st.integers() | st.just("auto"),
     part=share,
 )
@@ -136,7 +143,6 @@ def test_typed_numbers_are_read_as_people_write_them(qtbot):
         ("size", "448", "A value is missing"),
         ("size", "448, wide", "numbers separated by commas"),
         ("table", "{'a': 1}", "valid dictionary"),
-        ("candidates", '[{"depth": 0}]', "greater than or equal to 1"),
     ],
 )
 def test_a_fault_is_one_sentence_beside_its_field(qtbot, path, text, words):
@@ -261,3 +267,49 @@ def test_wheel_scrolls_the_panel_unless_the_field_has_the_focus(qtbot):
         QApplication.sendEvent(widget, event)
         assert not event.isAccepted()
     assert form.settings() == Everything()
+
+
+def test_rows_are_added_as_copies_edited_and_removed(qtbot):
+    form = SettingsForm(Everything)
+    qtbot.addWidget(form)
+    form.set_settings(Everything(candidates=(Candidate(depth=3),)))
+    rows = form.editor("candidates")
+    add = rows.findChild(QPushButton, "add_row")
+    qtbot.mouseClick(add, Qt.MouseButton.LeftButton)
+    rows.editor(1, "body.encoder").put("deep")
+    assert form.settings().candidates == (Candidate(depth=3), Candidate(depth=3, body=Body(encoder="deep")))
+    with qtbot.waitSignal(form.changed):
+        qtbot.mouseClick(rows.findChildren(QToolButton)[0], Qt.MouseButton.LeftButton)
+    assert form.settings().candidates == (Candidate(depth=3, body=Body(encoder="deep")),)
+    qtbot.mouseClick(rows.findChildren(QToolButton)[-1], Qt.MouseButton.LeftButton)
+    assert form.settings().candidates == ()
+    qtbot.mouseClick(add, Qt.MouseButton.LeftButton)
+    assert form.settings().candidates == (Candidate(),)
+
+
+def test_a_fault_in_a_row_names_row_and_field(qtbot):
+    form = SettingsForm(Everything)
+    qtbot.addWidget(form)
+    form.set_settings(Everything(candidates=(Candidate(), Candidate())))
+    rows = form.editor("candidates")
+    rows.editor(1, "depth").put(0)
+    assert form.fault_at("candidates") == "Row 2, depth: Input should be greater than or equal to 1."
+    rows.editor(1, "depth").findChild(QLineEdit).setText("two")
+    assert form.fault_at("candidates") == "Row 2, depth: 'two' is not a whole number."
+
+
+def test_suggestions_can_be_chosen_and_other_words_typed(qtbot):
+    form = SettingsForm(SCHEMES["pathology"].config_type)
+    qtbot.addWidget(form)
+    box = form.editor("network.encoder").findChild(QComboBox)
+    box.setCurrentIndex(box.findText("resnet34"))
+    assert form.settings().network.encoder == "resnet34"
+    box.lineEdit().setText("")
+    qtbot.keyClicks(box, "resnet3")
+    assert form.settings().network.encoder == "resnet3"
+
+
+def test_units_stand_behind_values(qtbot):
+    form = SettingsForm(SCHEMES["pathology"].config_type)
+    qtbot.addWidget(form)
+    assert "patches" in {label.text() for label in form.findChildren(QLabel)}

@@ -125,6 +125,7 @@ class PathologyParts:
             scorer=scorer if judged else None,
             fingerprint=self._fingerprint(tagged, judged),
             parents=parents,
+            score_name="likelihood",
         )
 
     def mask_stage(self, name: str, title: str, model: nn.Module, parents: Sequence[str] = ()) -> Stage:
@@ -148,6 +149,7 @@ class PathologyParts:
             scorer=scorer if judged else None,
             fingerprint=self._fingerprint(self.contoured, judged),
             parents=parents,
+            score_name="Dice",
         )
 
     def trained(self, tensors: Mapping[str, Any], scores: Mapping[str, float]) -> Trained:

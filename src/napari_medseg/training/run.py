@@ -197,6 +197,7 @@ def _run_stage(
         parameters={"trainable": trained, "frozen": _count(stage.model.parameters()) - trained},
         steps=Schedule.plan(stage.training, len(stage.source)).steps,
         candidate=stage.candidate,
+        score_name=stage.score_name,
     )
 
     names = [result.name for result in results] + [stage.name]

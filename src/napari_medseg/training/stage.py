@@ -99,6 +99,8 @@ class Stage:
         Names of the stages whose weights this one starts from.
     candidate
         Whether this is one of several stages of which the scheme keeps the best; shown as a league table.
+    score_name
+        What people call the number that the scorer gives and early stopping maximises, e.g. ``"Dice"``.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Stage:
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     parents: Sequence[str] = ()
     candidate: bool = False
+    score_name: str = "score"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

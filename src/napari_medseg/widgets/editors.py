@@ -24,6 +24,8 @@ class Editor(QWidget):
     """Base of all editors: holds one inner widget, which takes the focus."""
 
     changed = Signal()
+    #: Whether it needs the whole width of a form, below its name.
+    is_wide = False
 
     def __init__(self, *inner: QWidget) -> None:
         super().__init__()
@@ -151,6 +153,28 @@ class TextEditor(_LineEditor):
         return str(value)
 
 
+class SuggestionEditor(Editor):
+    """Words, with some that can be chosen."""
+
+    def __init__(self, suggestions: Sequence[str]) -> None:
+        self._box = CalmComboBox()
+        self._box.setEditable(True)
+        self._box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        # A completer would replace what is typed by an entry that begins alike.
+        self._box.setCompleter(None)
+        super().__init__(self._box)
+        self._box.addItems(suggestions)
+        self._box.editTextChanged.connect(lambda _: self.changed.emit())
+
+    def get(self) -> str:
+        """The words."""
+        return self._box.currentText()
+
+    def put(self, value: Any) -> None:
+        """Show words."""
+        self._box.setEditText(str(value))
+
+
 class NumbersEditor(_LineEditor):
     """A few numbers: ``448, 448`` (blanks or ``x`` between them are understood too)."""
 
@@ -221,7 +245,11 @@ def editor_for(field: FieldInfo) -> Editor:
         return ChoiceEditor([True, False, None]) if optional else CheckEditor()
     if annotation in (int, float):
         return NumberEditor(annotation, limits_of(field), optional)
-    inner = _line_editor(annotation)
+    suggestions = field.json_schema_extra.get("suggestions") if isinstance(field.json_schema_extra, dict) else None
+    if annotation is str and isinstance(suggestions, (list, tuple)):
+        inner: Editor = SuggestionEditor([str(name) for name in suggestions])
+    else:
+        inner = _line_editor(annotation)
     return OptionalEditor(inner) if optional else inner
 
 

@@ -1,14 +1,15 @@
 """A form made from any settings class.
 
 The fields that matter (marked ``json_schema_extra={"basic": True}``) come first, wherever they are nested; the others
-follow folded, one fold per group. The form shows what a scheme's settings class says and knows no scheme itself.
+follow folded, one fold per group. A field's ``"unit"`` stands behind its value, its ``"suggestions"`` can be chosen.
+The form shows what a scheme's settings class says and knows no scheme itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -18,9 +19,22 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_medseg.config import Settings, describe_fault, parse_settings
 from napari_medseg.errors import ConfigError
-from napari_medseg.widgets.editors import Editor, editor_for, limits_of
+from napari_medseg.widgets.editors import Editor, editor_for
 from napari_medseg.widgets.fold import Fold
 from napari_medseg.widgets.look import SentenceLabel
+from napari_medseg.widgets.parts import row
+from napari_medseg.widgets.rows_editor import RowsEditor, rows_type
+from napari_medseg.widgets.settings_fields import (
+    constant_of,
+    is_constant,
+    leaves_of,
+    name_of,
+    note_of,
+    put_at,
+    tooltip_of,
+    value_at,
+    words_of,
+)
 
 S = TypeVar("S", bound=Settings)
 
@@ -52,7 +66,7 @@ class SettingsForm(QWidget, Generic[S]):
         self._constants: dict[tuple[str, ...], Any] = {}
         self._silent = False
         self._leaves = [
-            Leaf(path=path, field=field, editor=editor_for(field), fault=SentenceLabel())
+            Leaf(path=path, field=field, editor=_editor(field), fault=SentenceLabel())
             for path, field in self._edited(settings_type)
         ]
         self._fault = SentenceLabel()
@@ -76,7 +90,7 @@ class SettingsForm(QWidget, Generic[S]):
         values = settings.model_dump(mode="json")
         self._silent = True
         for leaf in self._leaves:
-            leaf.editor.put(_at(values, leaf.path))
+            leaf.editor.put(value_at(values, leaf.path))
         self._silent = False
         self._on_change()
 
@@ -98,9 +112,9 @@ class SettingsForm(QWidget, Generic[S]):
 
     def _edited(self, settings_type: type[Settings]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
         """Fields to edit; those with a single possible value are kept aside."""
-        for path, field in _leaves(settings_type):
-            if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
-                self._constants[path] = get_args(field.annotation)[0]
+        for path, field in leaves_of(settings_type):
+            if is_constant(field):
+                self._constants[path] = constant_of(field)
             else:
                 yield path, field
 
@@ -108,8 +122,8 @@ class SettingsForm(QWidget, Generic[S]):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        basic = [leaf for leaf in self._leaves if _is_basic(leaf.field)]
-        others = [leaf for leaf in self._leaves if not _is_basic(leaf.field)]
+        basic = [leaf for leaf in self._leaves if note_of(leaf.field, "basic")]
+        others = [leaf for leaf in self._leaves if not note_of(leaf.field, "basic")]
         layout.addLayout(_rows(basic))
         layout.addWidget(self._fault)
         if not others:
@@ -117,7 +131,7 @@ class SettingsForm(QWidget, Generic[S]):
         more = Fold("More settings")
         more.content.addLayout(_rows([leaf for leaf in others if len(leaf.path) == 1]))
         for group in dict.fromkeys(leaf.path[:-1] for leaf in others if len(leaf.path) > 1):
-            fold = Fold(" › ".join(_words(part) for part in group))
+            fold = Fold(" › ".join(words_of(part) for part in group))
             fold.content.addLayout(_rows([leaf for leaf in others if leaf.path[:-1] == group]))
             more.content.addWidget(fold)
         layout.addWidget(more)
@@ -132,10 +146,10 @@ class SettingsForm(QWidget, Generic[S]):
         """
         values: dict[str, Any] = {}
         for path, constant in self._constants.items():
-            _put(values, path, constant)
+            put_at(values, path, constant)
         for leaf in self._leaves:
             try:
-                _put(values, leaf.path, leaf.editor.get())
+                put_at(values, leaf.path, leaf.editor.get())
             except ValueError as error:
                 raise ConfigError(f"Setting '{'.'.join(leaf.path)}': {error}.") from error
         return values
@@ -158,7 +172,9 @@ class SettingsForm(QWidget, Generic[S]):
             try:
                 self._type.model_validate(self._values())
             except ValidationError as error:
-                sentences = {path: _sentence(item) for item in error.errors() if (path := self._path(item["loc"]))}
+                sentences = {
+                    path: _sentence(item, path) for item in error.errors() if (path := self._path(item["loc"]))
+                }
                 rest = "" if sentences else describe_fault(error)
         for leaf in self._leaves:
             leaf.fault.say("error", sentences.get(leaf.path, ""))
@@ -169,17 +185,9 @@ class SettingsForm(QWidget, Generic[S]):
         return next((leaf.path for leaf in self._leaves if location[: len(leaf.path)] == leaf.path), None)
 
 
-def _leaves(settings_type: type[Settings], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """All fields that are no group, depth first, with their paths."""
-    for name, field in settings_type.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            yield from _leaves(field.annotation, (*prefix, name))
-        else:
-            yield (*prefix, name), field
-
-
-def _is_basic(field: FieldInfo) -> bool:
-    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("basic"))
+def _editor(field: FieldInfo) -> Editor:
+    item_type = rows_type(field)
+    return RowsEditor(item_type) if item_type is not None else editor_for(field)
 
 
 def _rows(leaves: list[Leaf]) -> QGridLayout:
@@ -188,48 +196,30 @@ def _rows(leaves: list[Leaf]) -> QGridLayout:
     grid.setContentsMargins(0, 0, 0, 0)
     grid.setVerticalSpacing(3)
     grid.setColumnStretch(1, 1)
-    for row, leaf in enumerate(leaves):
-        name = QLabel(leaf.field.title or _words(leaf.path[-1]))
+    for place, leaf in enumerate(leaves):
+        name = QLabel(name_of(leaf.path, leaf.field))
         name.setBuddy(leaf.editor)
         name.setMinimumWidth(120)
         for widget in (name, leaf.editor):
-            widget.setToolTip(_tooltip(leaf.field))
+            widget.setToolTip(tooltip_of(leaf.field))
         leaf.editor.setObjectName(".".join(leaf.path))
-        grid.addWidget(name, 2 * row, 0)
-        grid.addWidget(leaf.editor, 2 * row, 1)
-        grid.addWidget(leaf.fault, 2 * row + 1, 0, 1, 2)
+        grid.addWidget(name, 3 * place, 0)
+        unit = note_of(leaf.field, "unit")
+        if leaf.editor.is_wide:
+            grid.addWidget(leaf.editor, 3 * place + 1, 0, 1, 2)
+        elif unit:
+            grid.addLayout(row(leaf.editor, QLabel(str(unit)), stretch=leaf.editor), 3 * place, 1)
+        else:
+            grid.addWidget(leaf.editor, 3 * place, 1)
+        grid.addWidget(leaf.fault, 3 * place + 2, 0, 1, 2)
     return grid
 
 
-def _tooltip(field: FieldInfo) -> str:
-    """Description, limits and default; wrapped by Qt because it is rich text."""
-    low, high = limits_of(field)
-    notes = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
-    default = field.get_default(call_default_factory=False)
-    if isinstance(default, (int, float, str)):
-        notes.append(f"default {default}")
-    tail = ", ".join(filter(None, notes))
-    return f"<p>{field.description or ''}{f' ({tail})' if tail else ''}</p>"
-
-
-def _sentence(error: ErrorDetails) -> str:
+def _sentence(error: ErrorDetails, path: tuple[str, ...]) -> str:
     """Pydantic's words as a sentence; its word for a tuple that is too short would mislead."""
     message = "a value is missing" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
-    return f"{message[0].upper()}{message[1:]}."
-
-
-def _words(name: str) -> str:
-    """``learning_rate`` as ``Learning rate``."""
-    return name.replace("_", " ").capitalize()
-
-
-def _at(values: dict[str, Any], path: tuple[str, ...]) -> Any:
-    for part in path:
-        values = values[part]
-    return values
-
-
-def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for part in path[:-1]:
-        values = values.setdefault(part, {})
-    values[path[-1]] = value
+    sentence = f"{message[0].upper()}{message[1:]}."
+    match error["loc"][len(path) :]:
+        case (int() as index, str() as name, *_):
+            return f"Row {index + 1}, {words_of(name).lower()}: {sentence}"
+    return sentence
