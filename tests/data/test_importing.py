@@ -40,7 +40,7 @@ def mask(*values: int, dtype: type = np.uint8) -> npt.NDArray[np.integer]:
 
 @given(
     hnp.arrays(st.sampled_from([np.uint8, np.uint16, np.int32]), SHAPE, elements=st.integers(0, 5)),
-    st.dictionaries(st.integers(0, 5), st.sampled_from(["x", "y", "z"]), min_size=1),
+    st.dictionaries(st.integers(0, 5), st.sampled_from(["x", "y", "z", "background"]), min_size=1),
     st.sets(st.integers(0, 5)),
 )
 def test_values_are_mapped_as_declared(
@@ -51,7 +51,8 @@ def test_values_are_mapped_as_declared(
     assert values_in(pixels) == set(np.unique(pixels))
     assert set(values.undeclared(values_in(pixels))) == set(np.unique(pixels)) - classes.keys() - set(ignored) - {0}
     labels = values.convert(pixels)
-    number = {c.name: c.value for c in values.classes}
+    assert "background" not in {c.name for c in values.classes}
+    number = {"background": 0} | {c.name: c.value for c in values.classes}
     for value in set(np.unique(pixels)) - set(values.undeclared(values_in(pixels))):
         expected = number[classes[value]] if value in classes else 255 if value in ignored else 0
         assert (labels[pixels == value] == expected).all()

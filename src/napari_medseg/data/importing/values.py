@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.data.dataset_file import mask_classes
+from napari_medseg.data.retina import BACKGROUND_WORD
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, MaskClass
 
 #: Class of masks that hold 0 and one other value, when nobody named it.
@@ -63,8 +64,10 @@ def map_values(
     if classes is None:
         drawn = sorted(set(found) - {0} - ignored.keys())
         classes = dict.fromkeys(drawn, DEFAULT_CLASS) if len(drawn) == 1 else {}
-    names = list(dict.fromkeys(classes.values()))
-    targets = {value: names.index(name) + 1 for value, name in classes.items()}
+    # Sets that are brought together do not all draw what one of them does: such values can be called background.
+    drawn_as = {value: name for value, name in classes.items() if name.casefold() != BACKGROUND_WORD}
+    names = list(dict.fromkeys(drawn_as.values()))
+    targets = dict.fromkeys(classes, BACKGROUND) | {value: names.index(name) + 1 for value, name in drawn_as.items()}
     return ValueMap(classes=mask_classes(names), targets={0: BACKGROUND, **ignored, **targets})
 
 
