@@ -64,8 +64,8 @@ def import_dataset(
     id_column, tag_column, grade_column, group_column, source_column
         Its columns; the id matches image names and is the first column when None.
     classes
-        Which value in the masks is which class. Several values may share a name; the name ``background`` stands for 0, and
-        listing 0 makes 0 a class too. When None, masks of 0 and one other value give the class ``foreground``.
+        Which value in the masks is which class. Several values may share a name; the name ``background`` stands for 0,
+        and listing 0 makes 0 a class too. When None, masks of 0 and one other value give the class ``foreground``.
     ignore
         Values that become "not looked at" (255).
     instances
