@@ -38,7 +38,10 @@ class StageCurves:
 
 
 class Curves(QWidget):
-    """Two plots, loss above score, for the stage that is shown."""
+    """Two plots, loss above score, for the stage that is shown.
+
+    Stages that compete have their scores in one plot, each in its colour; that of the shown one is the thickest.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,6 +49,9 @@ class Curves(QWidget):
         self._shown = ""
         self._plots: list[Any] = []
         self._lines: dict[str, Any] = {}
+        self._colors: dict[str, str] = {}
+        self._rivals: dict[str, Any] = {}
+        self._score_name = "score"
         self._legend = QLabel(
             f'<span style="color:{TRAINING_COLOR}">━</span> training &nbsp; '
             f'<span style="color:{VALIDATION_COLOR}">━</span> validation'
@@ -64,8 +70,22 @@ class Curves(QWidget):
     def clear(self) -> None:
         """Forget all stages."""
         self._stages.clear()
+        self._colors.clear()
+        for line in self._rivals.values():
+            self._plots[1].removeItem(line)
+        self._rivals.clear()
         self._shown = ""
         self.setVisible(False)
+
+    def compare(self, stage: str, color: str) -> None:
+        """Draw the scores of a stage together with those of its rivals."""
+        self._colors[stage] = color
+
+    def name_scores(self, name: str) -> None:
+        """Say what the score is, e.g. ``"Dice"``."""
+        self._score_name = name
+        if self._plots:
+            self._plots[1].setLabel("left", name)
 
     def show_stage(self, name: str) -> None:
         """Draw another stage."""
@@ -84,12 +104,13 @@ class Curves(QWidget):
         """Add the figures of one epoch; None where not known."""
         curves = self._stages.setdefault(stage, StageCurves())
         curves.add(epoch, train_loss=train_loss, validation_loss=validation_loss, score=score)
-        if stage == self._shown:
+        if stage == self._shown or stage in self._rivals or (stage in self._colors and self._shown in self._colors):
             self._draw()
 
     def points(self, name: str) -> Points:
-        """What is drawn of a curve (``train_loss``, ``validation_loss``, ``score``)."""
-        epochs, values = self._lines[name].getData()
+        """What is drawn of a curve (``train_loss``, ``validation_loss``, ``score``, or a competing stage's name)."""
+        line = self._lines.get(name) or self._rivals[name]
+        epochs, values = line.getData()
         return ([], []) if epochs is None else (list(epochs), list(values))
 
     def _draw(self) -> None:
@@ -101,14 +122,32 @@ class Curves(QWidget):
             self._make_plots()
         for name, line in self._lines.items():
             line.setData(*getattr(curves, name))
+        competes = self._shown in self._colors
+        self._lines["score"].setVisible(not competes)
+        for stage, color in self._colors.items():
+            self._draw_rival(stage, color, visible=competes)
+
+    def _draw_rival(self, stage: str, color: str, *, visible: bool) -> None:
+        """The scores of a stage that competes with others."""
+        import pyqtgraph
+
+        curves = self._stages.get(stage)
+        if curves is None:
+            return
+        if stage not in self._rivals:
+            self._rivals[stage] = _line(self._plots[1], color)
+        line = self._rivals[stage]
+        line.setData(*curves.score)
+        line.setPen(pyqtgraph.mkPen(color, width=3 if stage == self._shown else 1))
+        line.setVisible(visible)
 
     def _make_plots(self) -> None:
         import pyqtgraph
 
         layout = self.layout()
         assert layout is not None
-        for title in ("loss", "score"):
-            plot = pyqtgraph.PlotWidget()
+        for title in ("loss", self._score_name):
+            plot = pyqtgraph.PlotWidget(axisItems={"bottom": _epoch_axis()})
             plot.setFixedHeight(PLOT_HEIGHT)
             plot.setLabel("left", title)
             plot.hideButtons()
@@ -144,6 +183,18 @@ class Curves(QWidget):
         super().changeEvent(event)
         if event is not None and event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange):
             self._follow_theme()
+
+
+def _epoch_axis() -> Any:
+    """An axis that names whole epochs alone."""
+    import pyqtgraph
+
+    class EpochAxis(pyqtgraph.AxisItem):  # type: ignore[misc]  # pyqtgraph has no types
+        def tickSpacing(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, float]]:
+            spacings = super().tickSpacing(minVal, maxVal, size)
+            return [(step, offset) for step, offset in spacings if step >= 1 and step == int(step)] or [(1, 0)]
+
+    return EpochAxis("bottom")
 
 
 def _line(plot: Any, color: str) -> Any:

@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxL
 
 #: Colour of the one button of a panel that does what the panel is for; white words stand out on it in both themes.
 PRIMARY = "#1f6fb2"
+#: What is said until a job tells of itself: importing torch takes long after a cold start.
+LOADING = "Loading the program (some seconds the first time) …"
 
 
 def panel_layout(panel: QWidget) -> QVBoxLayout:

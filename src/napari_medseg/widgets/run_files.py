@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from napari_medseg.errors import ConfigError
+from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import SCHEMES
 
 #: Settings as the panel wrote them, for the child to read.
 SETTINGS_NAME = "settings.json"
+#: An empty file of this name in a stage's folder ends the stage after its epoch, with its best weights so far.
+STOP_NAME = "stop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InterruptedRun:
-    """A run that was started and has no result."""
+class RecordedRun:
+    """A run as it was started."""
 
     path: Path
     scheme: str
@@ -46,23 +49,33 @@ def check_name(runs: Path, name: str) -> None:
         raise ConfigError(f"There is a run '{name}' already: choose another name, or resume it.")
 
 
-def interrupted_runs(runs: Path) -> list[InterruptedRun]:
+def ask_to_stop(run: Path, stage: str) -> None:
+    """End one stage of a run that is under way; the run goes on with the next.
+
+    Raises
+    ------
+    WriteError
+        The run's folder cannot be written.
+    """
+    write_text(run / "stages" / stage / STOP_NAME, "")
+
+
+def interrupted_runs(runs: Path) -> list[RecordedRun]:
     """Runs that can be resumed, the latest first; a run whose record cannot be read is none."""
     found = []
     for record in sorted(runs.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         if not (record.parent / "summary.json").exists():
-            run = _read_record(record)
+            run = read_run(record.parent)
             if run is not None:
                 found.append(run)
     return found
 
 
-def _read_record(record: Path) -> InterruptedRun | None:
+def read_run(folder: Path) -> RecordedRun | None:
+    """How a run was started; None where its record is missing or cannot be read."""
     try:
-        values = json.loads(record.read_text("utf-8"))
-        run = InterruptedRun(
-            path=record.parent, scheme=values["scheme"], seed=int(values["seed"]), config=dict(values["config"])
-        )
+        values = json.loads((folder / "run.json").read_text("utf-8"))
+        run = RecordedRun(path=folder, scheme=values["scheme"], seed=int(values["seed"]), config=dict(values["config"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return run if run.scheme in SCHEMES else None

@@ -12,8 +12,9 @@ from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 from napari_medseg.training.events import duration
 from napari_medseg.widgets.curves import Curves
 from napari_medseg.widgets.fold import Fold
+from napari_medseg.widgets.league_table import LeagueTable
 from napari_medseg.widgets.look import SentenceLabel
-from napari_medseg.widgets.parts import words
+from napari_medseg.widgets.parts import LOADING, words
 from napari_medseg.widgets.result_card import ResultCard
 from napari_medseg.widgets.stage_timeline import StageTimeline
 
@@ -22,10 +23,15 @@ class RunView(QWidget):
     """Shows the events of one run (`training.events`)."""
 
     use_model = Signal(Path)
+    #: Another candidate shall be the model: its name.
+    use_candidate = Signal(str)
+    #: A candidate shall end with what it has: the name of its stage.
+    stop_candidate = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.timeline = StageTimeline()
+        self.league = LeagueTable()
         self.curves = Curves()
         self.result = ResultCard()
         self._bar = QProgressBar()
@@ -34,12 +40,18 @@ class RunView(QWidget):
         self._state, self._machine = words(), words(faint=True)
         self._warnings = Fold("Warnings")
         self._chosen = ""
+        self._score_names: dict[str, str] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        widgets = (self._machine, self.timeline, self._bar, self._state, self._warnings, self.result, self.curves)
-        for widget in widgets:
+        layout.addWidget(self._machine)
+        layout.addWidget(self.timeline)
+        layout.addWidget(self.league)
+        for widget in (self._bar, self._state, self._warnings, self.result, self.curves):
             layout.addWidget(widget)
         self.timeline.chosen.connect(self._choose)
+        self.league.chosen.connect(self._choose)
+        self.league.stop.connect(self.stop_candidate)
+        self.league.use.connect(self.use_candidate)
         self.result.use.connect(self.use_model)
         self._takers = {
             "started": self._on_started,
@@ -56,10 +68,12 @@ class RunView(QWidget):
         """Show a run that is starting."""
         self.timeline.set_stages(stages)
         self.curves.clear()
+        self.league.clear()
+        self._score_names = {}
         self._chosen = ""
         self.result.setVisible(False)
         self._machine.setText("")
-        self._set_state("Starting …")
+        self._set_state(LOADING)
         self._bar.setRange(0, 0)
         self._bar.setVisible(True)
         self._clear_warnings()
@@ -74,6 +88,7 @@ class RunView(QWidget):
         """Show that the run is over."""
         self._bar.setVisible(False)
         self.timeline.stop_running("failed" if outcome == "failed" else "stopped")
+        self.league.end("failed" if outcome == "failed" else "stopped")
         self._set_state(
             "Stopped; what was trained so far is kept and can be resumed." if outcome == "cancelled" else ""
         )
@@ -90,7 +105,7 @@ class RunView(QWidget):
     def _choose(self, stage: str) -> None:
         """A person wants to see a stage's curves: stay there."""
         self._chosen = stage
-        self.curves.show_stage(stage)
+        self._show_curves(stage)
 
     def _on_started(self, event: Mapping[str, Any]) -> None:
         known = list(self.timeline.states())
@@ -101,7 +116,15 @@ class RunView(QWidget):
         self._machine.setText(f"On {event['device']}, {event['precision']}, {threads}{processes}")
 
     def _on_stage_started(self, event: Mapping[str, Any]) -> None:
-        self.timeline.set_state(event["stage"], "running", title=event["title"])
+        stage, name = event["stage"], event.get("score_name", "score")
+        self._score_names[stage] = name
+        if event.get("candidate"):
+            parameters = sum(event["parameters"].values())
+            self.league.put(stage, title=event["title"], parameters=parameters, standing="running")
+            self.league.name_scores(name)
+            self.curves.compare(stage, self.league.color(stage))
+        else:
+            self.timeline.set_state(stage, "running", title=event["title"])
         self._bar.setRange(0, 0)
         cases = event.get("cases", {})
         self._set_state(f"{cases.get('train', 0)} training and {cases.get('validation', 0)} validation cases")
@@ -117,9 +140,9 @@ class RunView(QWidget):
         self._set_state(" · ".join(parts))
 
     def _on_epoch_ended(self, event: Mapping[str, Any]) -> None:
-        stage = event["stage"]
+        stage, best = event["stage"], event.get("best_score")
         if not self._chosen:
-            self.curves.show_stage(stage)
+            self._show_curves(stage)
         self.curves.add_epoch(
             stage,
             event["epoch"],
@@ -127,14 +150,34 @@ class RunView(QWidget):
             validation_loss=event.get("validation_loss"),
             score=event["score"],
         )
-        best = "" if event.get("best_score") is None else f" · best {event['best_score']:.3f}"
-        self.timeline.set_state(stage, "running", f"{event['epoch']}/{event['epochs']}{best}")
+        epochs = f"{event['epoch']}/{event['epochs']}"
+        if self._competes(stage):
+            self.league.put(stage, score=best, seconds=event["seconds"], note=epochs)
+        else:
+            score = "" if best is None else f" · best {self._named(stage, best)}"
+            self.timeline.set_state(stage, "running", f"{epochs}{score}")
 
     def _on_stage_ended(self, event: Mapping[str, Any]) -> None:
-        score = "" if event["best_score"] is None else f"{event['best_score']:.3f}"
-        how = "reused" if event["reused"] else duration(event["seconds"])
-        note = " · ".join(filter(None, (score, how)))
-        self.timeline.set_state(event["stage"], "reused" if event["reused"] else "done", note)
+        stage, best, reused = event["stage"], event["best_score"], event["reused"]
+        if self._competes(stage):
+            standing = "reused" if reused else "done"
+            self.league.put(stage, score=best, seconds=event["seconds"], standing=standing, note="")
+            return
+        score = "" if best is None else self._named(stage, best)
+        how = "reused" if reused else duration(event["seconds"])
+        self.timeline.set_state(stage, "reused" if reused else "done", " · ".join(filter(None, (score, how))))
+
+    def _competes(self, stage: str) -> bool:
+        return any(candidate.stage == stage for candidate in self.league.candidates)
+
+    def _named(self, stage: str, score: float) -> str:
+        """A score with its name, e.g. ``Dice 0.840``; some scores have none."""
+        name = self._score_names.get(stage, "score")
+        return f"{score:.3f}" if name == "score" else f"{name} {score:.3f}"
+
+    def _show_curves(self, stage: str) -> None:
+        self.curves.name_scores(self._score_names.get(stage, "score"))
+        self.curves.show_stage(stage)
 
     def _on_progress(self, event: Mapping[str, Any]) -> None:
         self._bar.setRange(0, event["of"])
@@ -150,7 +193,10 @@ class RunView(QWidget):
         self._warnings.setVisible(True)
 
     def _on_done(self, event: Mapping[str, Any]) -> None:
-        self.result.show_result(event["result"]["summary"])
+        summary = event["result"]["summary"]
+        self.result.show_result(summary)
+        if summary.get("candidates"):
+            self.league.finish(summary["candidates"])
 
     def _set_state(self, text: str) -> None:
         self._state.setText(text)

@@ -27,7 +27,15 @@ from napari_medseg.widgets.jobs import ChildJob
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import button, row, words
 from napari_medseg.widgets.previews import TrainingPreviews
-from napari_medseg.widgets.run_files import SETTINGS_NAME, InterruptedRun, check_name, free_name, interrupted_runs
+from napari_medseg.widgets.run_files import (
+    SETTINGS_NAME,
+    RecordedRun,
+    ask_to_stop,
+    check_name,
+    free_name,
+    interrupted_runs,
+    read_run,
+)
 from napari_medseg.widgets.run_view import RunView
 from napari_medseg.widgets.session import Session, session_of
 from napari_medseg.widgets.train_setup import TrainSetup
@@ -52,7 +60,8 @@ class TrainPanel(QWidget):
         self.run_view = RunView()
         self.notice = Notice()
         self._previews = TrainingPreviews(self.session.viewer, self.session)
-        self._interrupted: InterruptedRun | None = None
+        self._interrupted: RecordedRun | None = None
+        self._run: Path | None = None
         self._build()
         self._connect()
         self._show_dataset()
@@ -67,7 +76,8 @@ class TrainPanel(QWidget):
         name = self._name.text().strip()
         check_name(runs, name)
         config = self.setup.config().model_dump(mode="json")
-        self._launch(self.setup.scheme.key, runs / name, config, drafts=self.setup.include_drafts)
+        options = self.setup.start_options.arguments()
+        self._launch(self.setup.scheme.key, runs / name, config, options=options, drafts=self.setup.include_drafts)
 
     @shown_errors
     def resume(self) -> None:
@@ -75,9 +85,21 @@ class TrainPanel(QWidget):
         run = self._interrupted
         if run is None or self.job is not None:
             return
-        # Another seed than the run's own would train every stage anew.
-        again = ["--resume", "--seed", str(run.seed)]
-        self._launch(run.scheme, run.path, run.config, options=again, drafts=self.setup.include_drafts)
+        self._go_on(run, drafts=self.setup.include_drafts)
+
+    @shown_errors
+    def use_candidate(self, name: str) -> None:
+        """Make another candidate of the run on screen its model; its stages are taken from the disk."""
+        run = read_run(self._run) if self._run is not None else None
+        if run is None or self.job is not None:
+            return
+        self._go_on(run, options=["--set", f"target={name}"])
+
+    @shown_errors
+    def stop_candidate(self, stage: str) -> None:
+        """End one candidate of the run under way with its best weights so far."""
+        if self._run is not None and self.job is not None:
+            ask_to_stop(self._run, stage)
 
     def cancel(self) -> None:
         """Stop the run; its last checkpoint stays."""
@@ -85,10 +107,16 @@ class TrainPanel(QWidget):
             self._cancel.setEnabled(False)
             self.job.cancel()
 
+    def _go_on(self, run: RecordedRun, *, options: Sequence[str] = (), drafts: bool = False) -> None:
+        # Another seed than the run's own would train every stage anew.
+        again = ["--resume", "--seed", str(run.seed), *options]
+        self._launch(run.scheme, run.path, run.config, options=again, drafts=drafts)
+
     def _launch(
         self, scheme: str, run: Path, config: Mapping[str, Any], *, options: Sequence[str] = (), drafts: bool = False
     ) -> None:
         assert self.session.dataset is not None
+        self._run = run
         settings = run / SETTINGS_NAME
         write_text(settings, json.dumps(config, indent=2))
         arguments = ["train", scheme, "--data", str(self.session.dataset.path), "--out", str(run)]
@@ -207,6 +235,8 @@ class TrainPanel(QWidget):
     def _connect(self) -> None:
         self._preview_box.toggled.connect(lambda on: setattr(self._previews, "enabled", on))
         self.run_view.use_model.connect(self._on_use)
+        self.run_view.use_candidate.connect(self.use_candidate)
+        self.run_view.stop_candidate.connect(self.stop_candidate)
         self.setup.changed.connect(self._refresh)
         self.session.dataset_changed.connect(self._show_dataset)
         self.session.case_changed.connect(self._on_case)

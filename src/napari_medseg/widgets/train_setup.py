@@ -16,6 +16,7 @@ from napari_medseg.widgets.form import SettingsForm
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.look import SentenceLabel
 from napari_medseg.widgets.session import Session
+from napari_medseg.widgets.start_options import StartOptions
 
 #: Quiet time after an edit before the data are checked again.
 CHECK_DELAY_MS = 400
@@ -106,7 +107,9 @@ class TrainSetup(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.addLayout(grid)
-        for widget in (self._summary, self.check_view, self._check_fault, self.estimate, self._drafts):
+        self.start_options = StartOptions()
+        shown = (self._summary, self.check_view, self._check_fault, self.estimate, self._drafts, self.start_options)
+        for widget in shown:
             self._layout.addWidget(widget)
 
     def _connect(self) -> None:

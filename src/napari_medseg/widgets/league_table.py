@@ -1,0 +1,260 @@
+"""Candidates side by side: what each scores and costs, while they train and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+
+from napari_medseg.training.events import duration
+from napari_medseg.widgets.parts import button, row
+
+Standing = Literal["waiting", "running", "stopping", "done", "reused", "stopped", "failed", "chosen"]
+
+#: One colour per candidate, repeating: safe for colour-blind eyes (Okabe and Ito), visible on dark and on light.
+COLORS = ("#3b82c4", "#d07a1e", "#1b8f62", "#b55a94", "#8a8a2c", "#5aa7d6", "#a5502a", "#7a6bc2")
+_HEADERS = ("Candidate", "Score", "Time", "Param.", "Size", "State")
+_ROW_HEIGHT = 24
+#: Rows that show without scrolling.
+_MOST_ROWS = 10
+_BYTES_PER_PARAMETER = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What is known of one candidate.
+
+    Parameters
+    ----------
+    stage, title
+        Its stage's name, and words for people.
+    name
+        What a scheme's setting ``target`` calls it; empty while that is not known.
+    score
+        Best score so far; None before the first validation.
+    seconds
+        Time spent in training.
+    parameters
+        Weights of the network.
+    standing, note
+        How far it has come; a few words beside it.
+    """
+
+    stage: str
+    title: str
+    name: str = ""
+    score: float | None = None
+    seconds: float | None = None
+    parameters: int | None = None
+    standing: Standing = "waiting"
+    note: str = ""
+
+
+class LeagueTable(QWidget):
+    """A row per candidate, in the order of training; hidden while there is none."""
+
+    #: A person chose a row: the name of its stage.
+    chosen = Signal(str)
+    #: The running candidate shall end with what it has: the name of its stage.
+    stop = Signal(str)
+    #: Another candidate shall be the model: its name.
+    use = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._candidates: dict[str, Candidate] = {}
+        self._may_use = False
+        self._table = _table()
+        self._table.itemSelectionChanged.connect(self._on_selection)
+        tip = "End the candidate that is training; its best weights so far compete with the others."
+        self._stop = button("Stop this one", self._on_stop, tip=tip, name="stop_candidate")
+        tip = "Write the model anew with the weights of the selected candidate; nothing is trained."
+        self._use = button("Use that one instead", self._on_use, tip=tip, name="use_candidate")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self._table)
+        layout.addLayout(row(self._stop, self._use, QLabel()))
+        self.clear()
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What the table shows, in order."""
+        return tuple(self._candidates.values())
+
+    @property
+    def selected(self) -> str:
+        """Name of the selected row's stage; empty for none."""
+        rows = {index.row() for index in self._table.selectedIndexes()}
+        return [*self._candidates][rows.pop()] if len(rows) == 1 else ""
+
+    def color(self, stage: str) -> str:
+        """The colour of a candidate, in the table and in plots."""
+        return COLORS[[*self._candidates].index(stage) % len(COLORS)]
+
+    def clear(self) -> None:
+        """Forget all candidates."""
+        self._candidates = {}
+        self._may_use = False
+        self._show()
+
+    def put(self, stage: str, **changes: Any) -> None:
+        """Add a candidate, or change what is known of one (fields of `Candidate`)."""
+        known = self._candidates.get(stage) or Candidate(stage=stage, title=changes.get("title", stage))
+        self._candidates[stage] = replace(known, **changes)
+        self._show()
+
+    def name_scores(self, name: str) -> None:
+        """Say what the score is, e.g. ``"mean IoU"``."""
+        header = self._table.horizontalHeaderItem(1)
+        assert header is not None
+        header.setText(name)
+
+    def end(self, standing: Literal["stopped", "failed"]) -> None:
+        """The run is over: nothing runs any more."""
+        for stage, candidate in self._candidates.items():
+            if candidate.standing in ("running", "stopping"):
+                self._candidates[stage] = replace(candidate, standing=standing, note="")
+        self._show()
+
+    def finish(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Show the table that a finished run wrote (``candidates`` of its ``summary.json``)."""
+        for entry in entries:
+            found = candidate_of(entry)
+            known = self._candidates.get(found.stage)
+            if known is not None and found.standing == "done":
+                found = replace(found, standing=known.standing)
+            self._candidates[found.stage] = found
+        self._may_use = True
+        self._show()
+
+    def texts(self) -> list[list[str]]:
+        """What the cells say, row by row."""
+        cells = [[self._table.item(r, c) for c in range(len(_HEADERS))] for r in range(self._table.rowCount())]
+        return [[cell.text() if cell is not None else "" for cell in line] for line in cells]
+
+    def _show(self) -> None:
+        self.setVisible(bool(self._candidates))
+        self._table.setRowCount(len(self._candidates))
+        scores = [c.score for c in self._candidates.values() if c.score is not None]
+        for index, (stage, candidate) in enumerate(self._candidates.items()):
+            is_best = candidate.score is not None and candidate.score == max(scores)
+            for column, text in enumerate(candidate_texts(candidate)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(text)
+                font = item.font()
+                font.setBold(is_best or candidate.standing == "chosen")
+                item.setFont(font)
+                if column == 0:
+                    item.setIcon(_swatch(self.color(stage)))
+                elif column < len(_HEADERS) - 1:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self._table.setItem(index, column, item)
+        header = self._table.horizontalHeader()
+        assert header is not None
+        rows = min(len(self._candidates), _MOST_ROWS)
+        self._table.setFixedHeight(header.sizeHint().height() + rows * _ROW_HEIGHT + 6)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        running = self._running()
+        self._stop.setVisible(running is not None)
+        self._stop.setEnabled(running is not None and running.standing == "running")
+        candidate = self._candidates.get(self.selected)
+        self._use.setVisible(self._may_use and len(self._candidates) > 1)
+        self._use.setEnabled(candidate is not None and bool(candidate.name) and candidate.standing != "chosen")
+
+    def _running(self) -> Candidate | None:
+        return next((c for c in self._candidates.values() if c.standing in ("running", "stopping")), None)
+
+    def _on_selection(self) -> None:
+        self._refresh()
+        if self.selected:
+            self.chosen.emit(self.selected)
+
+    def _on_stop(self) -> None:
+        running = self._running()
+        if running is not None:
+            self.put(running.stage, standing="stopping", note="")
+            self.stop.emit(running.stage)
+
+    def _on_use(self) -> None:
+        candidate = self._candidates.get(self.selected)
+        if candidate is not None:
+            self._may_use = False
+            self._refresh()
+            self.use.emit(candidate.name)
+
+
+def candidate_of(entry: Mapping[str, Any]) -> Candidate:
+    """A row of a summary's ``candidates``."""
+    name = str(entry["name"])
+    standing: Standing = "chosen" if entry.get("chosen") else "stopped" if entry.get("stopped") else "done"
+    return Candidate(
+        stage=str(entry.get("stage") or name),
+        title=str(entry.get("title") or name),
+        name=name,
+        score=entry.get("score"),
+        seconds=entry.get("seconds"),
+        parameters=entry.get("parameters"),
+        standing=standing,
+    )
+
+
+def candidate_texts(candidate: Candidate) -> tuple[str, ...]:
+    """The cells of a candidate's row.
+
+    Examples
+    --------
+    >>> candidate_texts(Candidate(stage="a", title="A", score=0.84, seconds=95, parameters=1_940_000, standing="done"))
+    ('A', '0.840', '1 min 35 s', '1.9 M', '7.8 MB', 'done')
+    """
+    return (
+        candidate.title,
+        "" if candidate.score is None else f"{candidate.score:.3f}",
+        "" if candidate.seconds is None else duration(candidate.seconds),
+        "" if candidate.parameters is None else _short(candidate.parameters, ("", " k", " M", " G")),
+        ""
+        if candidate.parameters is None
+        else _short(candidate.parameters * _BYTES_PER_PARAMETER, (" B", " kB", " MB", " GB")),
+        candidate.note if candidate.note and candidate.standing == "running" else candidate.standing,
+    )
+
+
+def _short(number: float, units: Sequence[str]) -> str:
+    """A count in thousands, millions or milliards, with two or three digits."""
+    place = 0
+    while number >= 999.5 and place < len(units) - 1:
+        number, place = number / 1000, place + 1
+    return f"{number:.1f}{units[place]}" if place and number < 99.5 else f"{number:.0f}{units[place]}"
+
+
+def _swatch(color: str) -> QIcon:
+    pixmap = QPixmap(10, 10)
+    pixmap.fill(QColor(color))
+    return QIcon(pixmap)
+
+
+def _table() -> QTableWidget:
+    table = QTableWidget(0, len(_HEADERS))
+    table.setObjectName("league_table")
+    table.setHorizontalHeaderLabels(_HEADERS)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    names, numbers = table.horizontalHeader(), table.verticalHeader()
+    assert names is not None
+    assert numbers is not None
+    numbers.setVisible(False)
+    numbers.setDefaultSectionSize(_ROW_HEIGHT)
+    names.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    names.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    names.setMinimumSectionSize(36)
+    return table
