@@ -15,6 +15,7 @@ from napari_medseg.io.reading import read, recognise
 from napari_medseg.io.units import unit_name
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 from napari_medseg.widgets._layers import LABELS_OPACITY, class_colormap, class_features, image_kwargs
+from napari_medseg.widgets.scan_layers import scan_layers
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -53,18 +54,17 @@ def _layers(path: str | Sequence[str]) -> list[LayerData]:
 def image_layers(image: Image) -> list[LayerData]:
     """Layers that show an image: labels with their classes' names and colours where the file holds such, else pixels.
 
-    Each layer has scale, units and axis labels, and ``metadata["medseg"]`` with path, kind, series and warnings.
+    Each layer has scale, units and axis labels, and ``metadata["medseg"]`` with path, kind, series, warnings and true
+    spacing. Of an OCT scan, the device's layers, fundus picture and the places of the B-scans follow.
     """
     keywords: dict[str, Any] = image_kwargs(image)
-    facts = {"path": str(image.path), "kind": image.kind, "series": image.series, "warnings": list(image.warnings)}
-    keywords["metadata"] = {**keywords.get("metadata", {}), "medseg": facts}
     classes = classes_of(image)
     if (classes or "image-label" in image.metadata) and "c" not in image.axes and image.dtype.kind in "iu":
         return [_labels_layer(image, classes, keywords)]
     if image.dtype == np.uint8:
         # Otherwise napari looks for the darkest and brightest pixel, which differ from view to view.
         keywords["contrast_limits"] = (0, 255)
-    return [(*_levels(image, keywords), "image")]
+    return [(*_levels(image, keywords), "image"), *scan_layers(image, keywords)]
 
 
 def _levels(image: Image, keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -117,7 +117,13 @@ def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str
 
 
 def _spacing(attributes: Mapping[str, Any]) -> tuple[tuple[float, ...] | None, tuple[str, ...] | None]:
-    """Scale and units, where the layer's units are lengths or times; a scale in pixels is no distance."""
+    """Scale and units, where the layer's units are lengths or times; a scale in pixels is no distance.
+
+    What the image's reader found counts more than the scale that the layer is shown with.
+    """
+    facts = attributes.get("metadata", {}).get("medseg", {})
+    if facts.get("spacing") is not None:
+        return tuple(facts["spacing"]), tuple(facts["units"])
     names = [unit_name(unit) for unit in attributes.get("units") or ()]
     scale = attributes.get("scale")
     if scale is None or not names or any(name is None for name in names):

@@ -12,6 +12,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, direct_colormap
 
+from napari_medseg.io.units import unit_name
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 
 _TRANSPARENT = "transparent"
@@ -37,17 +38,60 @@ def spatial_kwargs(source: Layer) -> dict[str, Any]:
 
 
 def image_kwargs(image: Image) -> dict[str, Any]:
-    """Arguments for `Viewer.add_image` that show an image where it is, with its name and channels."""
+    """Arguments for `Viewer.add_image` that show an image where it is, with its name and channels.
+
+    An OCT image is shown pixel by pixel at first (`napari_medseg.widgets.aspect`): in true millimetres a B-scan is a
+    flat strip in which nobody can draw. True spacing lies in ``metadata["medseg"]``, for all kinds of images.
+    """
     keywords: dict[str, Any] = {"name": image.name, "rgb": image.rgb, "axis_labels": tuple(image.spatial_axes)}
-    if image.spacing is not None and image.units is not None:
+    if image.spacing is not None and image.units is not None and image.kind != "oct":
         keywords |= {"scale": image.spacing, "units": image.units}
+    keywords["metadata"] = {"medseg": _facts(image)}
     if image.path is not None:
-        keywords["metadata"] = {"path": str(image.path), "series": image.series}
+        keywords["metadata"] |= {"path": str(image.path), "series": image.series}
     if "c" in image.axes and not image.rgb:
         keywords["channel_axis"] = image.axes.index("c")
         if len(image.channels) == image.num_channels:
             keywords["name"] = [f"{image.name} · {channel}" for channel in image.channels]
     return keywords
+
+
+def _facts(image: Image) -> dict[str, Any]:
+    """What panels need to know of an image that its layer's pixels, scale and units do not tell."""
+    facts: dict[str, Any] = {
+        "path": str(image.path),
+        "kind": image.kind,
+        "series": image.series,
+        "warnings": list(image.warnings),
+        "spacing": image.spacing,
+        "units": image.units,
+    }
+    if image.oct is not None:
+        facts |= {
+            "laterality": image.oct.laterality,
+            "pattern": image.oct.pattern,
+            "surfaces": dict(image.oct.surfaces),
+        }
+    return facts
+
+
+def true_space(layer: Layer) -> tuple[tuple[float, ...], tuple[str, ...]] | None:
+    """Spacing and units of a layer's pixels, however the layer is shown at the moment; None where they are not known.
+
+    What a reader found counts first, then the layer's own scale, where its units are no pixels.
+    """
+    facts = layer.metadata.get("medseg", {})
+    if "spacing" in facts:
+        return None if facts["spacing"] is None else (tuple(facts["spacing"]), tuple(facts["units"]))
+    units = tuple(unit_name(str(unit)) for unit in layer.units)
+    known = tuple(unit for unit in units if unit is not None)
+    return (tuple(float(step) for step in layer.scale), known) if len(known) == len(units) else None
+
+
+def space_facts(source: Layer) -> dict[str, Any]:
+    """What a layer beside `source` keeps of its true spacing; for ``metadata["medseg"]``."""
+    facts = source.metadata.get("medseg", {})
+    return {key: facts[key] for key in ("kind", "spacing", "units") if key in facts}
 
 
 def add_image(viewer: napari.Viewer, image: Image) -> list[ImageLayer]:
@@ -84,5 +128,6 @@ def add_labels(
         opacity=LABELS_OPACITY,
         colormap=class_colormap(classes),
         features=class_features(classes),
+        metadata={"medseg": space_facts(beside)},
         **spatial_kwargs(beside),
     )

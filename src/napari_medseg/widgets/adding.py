@@ -11,8 +11,8 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.io.units import unit_name
 from napari_medseg.structures import Case, Image
+from napari_medseg.widgets._layers import true_space
 
 
 def addable_layers(viewer: napari.Viewer) -> list[ImageLayer]:
@@ -52,18 +52,17 @@ def add_files(dataset: Dataset, paths: Sequence[Path]) -> list[Case]:
 
 
 def image_of_layer(layer: ImageLayer) -> Image:
-    """A layer as an image, with the spacing and units that napari shows it with."""
+    """A layer as an image, with its true spacing and units (`true_space`)."""
     levels: tuple[Any, ...] = tuple(layer.data) if layer.multiscale else (np.asarray(layer.data),)
     ndim = levels[0].ndim - layer.rgb
     axes = "tzyx"[-ndim:] + ("c" if layer.rgb else "")
-    units = tuple(unit_name(str(unit)) for unit in layer.units[-ndim:])
-    known = tuple(unit for unit in units if unit is not None)
-    has_space = len(known) == ndim
+    spacing, units = true_space(layer) or (None, None)
     return Image(
         levels=levels,
         axes=axes,
-        spacing=tuple(float(step) for step in layer.scale[-ndim:]) if has_space else None,
-        units=known if has_space else None,
+        spacing=spacing,
+        units=units,
+        kind=layer.metadata.get("medseg", {}).get("kind", "image"),
         name=layer.name,
         rgb=layer.rgb,
         channels=("red", "green", "blue") if layer.rgb else (),

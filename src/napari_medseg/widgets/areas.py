@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
 
+from napari_medseg.io.units import millimeters
+from napari_medseg.widgets._layers import true_space
+
 #: Larger label images are not counted while they are drawn; counting would take longer than a stroke.
 _MOST_PIXELS = 1 << 26
 _BAND = 1 << 20
-#: Micrometres in a unit, as napari spells it.
-_MICROMETERS = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 
 
 def count_values(labels: Labels) -> npt.NDArray[np.int64] | None:
@@ -28,10 +29,11 @@ def count_values(labels: Labels) -> npt.NDArray[np.int64] | None:
 
 def area_text(count: int, labels: Labels) -> str:
     """Pixels as area or volume where spacing and units are known, e.g. ``0.42 mm²``; else ``1,234 px``."""
-    factors = [_MICROMETERS.get(str(unit)) for unit in labels.units]
-    if any(factor is None for factor in factors):
+    spacing, units = true_space(labels) or ((), ())
+    factors = [millimeters(unit) for unit in units]
+    if not factors or None in factors:
         return f"{count:,} px" if count else ""
-    size = count * float(np.prod([step * (factor or 1.0) for step, factor in zip(labels.scale, factors, strict=True)]))
+    size = count * float(np.prod([1e3 * step * (f or 1.0) for step, f in zip(spacing, factors, strict=True)]))
     return size_text(size, labels.ndim) if count else ""
 
 

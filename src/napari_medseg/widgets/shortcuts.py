@@ -16,6 +16,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QShortcut, QWidget
 
 from napari_medseg.structures import Case, DatasetInfo, MaskClass, TagClass
+from napari_medseg.widgets.aspect import is_true_aspect, switch_aspect
 from napari_medseg.widgets.jobs import explain_error
 from napari_medseg.widgets.regions import complete_region
 from napari_medseg.widgets.session import Session, session_of
@@ -29,6 +30,7 @@ KEYS = (
     ("Ctrl+Enter", "mark done, go to the next case to do"),
     ("Alt+N", "looked at, nothing there"),
     ("Alt+R", "region complete: the drawn shape, else what is in view"),
+    ("Alt+A", "OCT: true millimetres, or pixel by pixel"),
     ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo the last change of labels"),
     ("F1", "show or hide this sheet"),
 )
@@ -71,6 +73,7 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Ctrl+Enter": session.finish_case,
         "Alt+N": lambda: _mark_empty(session),
         "Alt+R": lambda: complete_region(session),
+        "Alt+A": lambda: switch_aspect(viewer, not is_true_aspect(viewer.layers)),
         "Ctrl+Z": lambda: _labels_to_undo(session).undo(),
         "Ctrl+Shift+Z": lambda: _labels_to_undo(session).redo(),
         "Alt+0": lambda: set_tag(session, ""),
