@@ -14,7 +14,7 @@ from napari_medseg.errors import InputNotFoundError, MedsegError, ReadError
 from napari_medseg.io import folder, ome_zarr, raster, tiff
 from napari_medseg.io.format import HEAD_BYTES, Format
 from napari_medseg.io.lazy import first_line
-from napari_medseg.io.oct import heidelberg_vol, heidelberg_xml
+from napari_medseg.io.oct import dicom, duke_mat, heidelberg_e2e, heidelberg_vol, heidelberg_xml
 from napari_medseg.io.oct.normalizing import as_oct
 from napari_medseg.structures import KINDS, Image, Kind, OctScan
 
@@ -25,6 +25,9 @@ FORMATS: tuple[Format, ...] = (
     raster.FORMAT,
     heidelberg_vol.FORMAT,
     heidelberg_xml.FORMAT,
+    heidelberg_e2e.FORMAT,
+    dicom.FORMAT,
+    duke_mat.FORMAT,
     folder.FORMAT,
 )
 

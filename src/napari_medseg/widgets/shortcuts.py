@@ -73,7 +73,7 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Ctrl+Enter": session.finish_case,
         "Alt+N": lambda: _mark_empty(session),
         "Alt+R": lambda: complete_region(session),
-        "Alt+A": lambda: switch_aspect(viewer, not is_true_aspect(viewer.layers)),
+        "Alt+A": lambda: switch_aspect(session.viewer, not is_true_aspect(session.viewer.layers)),
         "Ctrl+Z": lambda: _labels_to_undo(session).undo(),
         "Ctrl+Shift+Z": lambda: _labels_to_undo(session).redo(),
         "Alt+0": lambda: set_tag(session, ""),

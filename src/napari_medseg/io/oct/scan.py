@@ -32,7 +32,7 @@ def oct_image(
     step: Sequence[float | None],
     series: int = 0,
     series_names: tuple[str, ...] = ("",),
-    name: str = "",
+    suggested: Sequence[float | None] = (),
     warnings: Sequence[str] = (),
 ) -> Image:
     """B-scans as an image of kind ``"oct"``.
@@ -45,6 +45,8 @@ def oct_image(
         Distance in millimetres between B-scans, along the depth and along the width; None, 0 or nonsense: unknown.
     scan
         What the scanner tells.
+    suggested
+        Like `step`, but what the file lets one guess; kept as ``metadata["suggested_spacing"]`` for a person to judge.
 
     Returns
     -------
@@ -70,11 +72,12 @@ def oct_image(
         spacing=spacing,
         units=units,
         kind="oct",
-        name=name or path.stem,
+        name=path.stem,
         path=path,
         series=series,
         series_names=series_names,
         warnings=tuple(warnings),
+        metadata={"suggested_spacing": tuple(suggested)[-len(axes) :]} if suggested else {},
         oct=replace(scan, surfaces=in_order(scan.surfaces, bscans.shape[-2])),
     )
 
