@@ -226,7 +226,7 @@ def test_import_form_makes_the_data_set_that_the_function_makes(desk, qtbot, tmp
     form.place.setText(str(tmp_path / "out"))
     form.source.editingFinished.emit()  # what Qt emits when the field loses the focus
     assert form.place.text() == str(tmp_path / "out")
-    form.class_names.setText("gland")
+    form.class_name.setText("gland")
     assert form.columns["tag_column"].currentData() == "diagnosis"
     with qtbot.waitSignal(form.created, timeout=20_000):
         form._import()
@@ -246,6 +246,59 @@ def test_import_form_makes_the_data_set_that_the_function_makes(desk, qtbot, tmp
     for case in by_form.cases:
         np.testing.assert_array_equal(by_form.read_labels(case), by_function.read_labels(case))
     assert session.dataset.path == tmp_path / "out"
+
+
+@pytest.mark.viewer
+def test_import_form_offers_values_and_layers_of_an_oct_set(desk, qtbot, tmp_path):
+    from PIL import Image as Picture
+
+    _, panel, session = desk
+    # Rows 0-2 vitreous, then RNFL, GCL, IPL; some fluid (9), and a stripe where nobody looked (7).
+    mask = np.repeat(np.array([0] * 3 + [1] * 3 + [2] * 3 + [3] * 3, np.uint8)[:, None], 12, axis=1)
+    mask[4:6, 2:4], mask[:, 11] = 9, 7
+    for folder, pixels in (("images", np.zeros_like(mask)), ("masks", mask)):
+        (tmp_path / "source" / folder).mkdir(parents=True)
+        for name in "ab":
+            Picture.fromarray(pixels).save(tmp_path / "source" / folder / f"{name}.png")
+    form = panel._import
+    panel._pages.setCurrentWidget(form)
+    form.kind.setCurrentText("oct")
+    form.masks.setCurrentIndex(1)
+    form.source.setText(str(tmp_path / "source"))
+    with qtbot.waitSignal(form.values.changed, timeout=20_000):
+        form.source.editingFinished.emit()
+    qtbot.waitUntil(form.make.isEnabled)
+    assert form.values.classes() == {v: f"class {v}" for v in (1, 2, 3, 7, 9)}
+    for value, name in {1: "RNFL", 2: "GCL+IPL", 3: "GCL+IPL", 7: "", 9: "fluid"}.items():
+        form.values.field(value).setText(name)
+    assert form.layers.layers() == ["background", "RNFL", "GCL+IPL"]
+    form.place.setText(str(tmp_path / "out"))
+    form.source_value.setText("Spectralis")
+    with qtbot.waitSignal(form.created, timeout=20_000):
+        qtbot.mouseClick(form.make, Qt.MouseButton.LeftButton)
+    info = session.dataset.info
+    assert [c.name for c in info.classes] == ["RNFL", "GCL+IPL", "fluid"]
+    assert [s.name for s in info.surfaces] == ["ILM", "RNFL/GCL+IPL"]
+    labels = session.dataset.read_labels(session.dataset.cases[0])
+    expected = np.array([0, 1, 2, 2, 0, 0, 0, 255, 0, 3], np.uint8)[mask]
+    np.testing.assert_array_equal(labels, expected)
+    assert {case.source for case in session.dataset.cases} == {"Spectralis"}
+
+
+@pytest.mark.viewer
+def test_cases_of_one_source_are_shown_alone(desk, tmp_path):
+    _, panel, session = desk
+    make_dataset(tmp_path / "data", cases=3)
+    session.open_dataset(tmp_path / "data")
+    assert panel.source.isHidden()
+    for number, case in enumerate(session.dataset.cases):
+        session.dataset.update_case(case.case, revision=case.revision, source="A" if number else "B")
+    session.cases_changed.emit()
+    assert not panel.source.isHidden()
+    panel.source.setCurrentText("B")
+    assert session.order == (session.dataset.cases[0].case,)
+    panel.source.setCurrentText("all sources")
+    assert len(session.order) == len(session.dataset.cases)
 
 
 @pytest.mark.viewer

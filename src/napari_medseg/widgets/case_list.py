@@ -78,12 +78,13 @@ class CaseListModel(QAbstractListModel):
 
 
 class CaseFilter(QSortFilterProxyModel):
-    """Cases whose id, group, tag or note holds a text, and that have a status."""
+    """Cases whose id, group, tag or note holds a text, and that have a status and a source."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._text = ""
         self._status = ""
+        self._source = ""
 
     def set_text(self, text: str) -> None:
         """Keep cases that hold every word of a text, small or capital."""
@@ -95,13 +96,18 @@ class CaseFilter(QSortFilterProxyModel):
         self._status = status
         self.invalidateFilter()
 
+    def set_source(self, source: str) -> None:
+        """Keep cases of a source; all of them when empty."""
+        self._source = source
+        self.invalidateFilter()
+
     def filterAcceptsRow(self, source_row: int, source_parent: QModelIndex) -> bool:
         """Whether a row is shown."""
         model = self.sourceModel()
         if model is None:
             return False
         case: Case = model.index(source_row, 0, source_parent).data(CASE_ROLE)
-        if self._status and case.status != self._status:
+        if (self._status and case.status != self._status) or (self._source and case.source != self._source):
             return False
         words = " ".join((case.case, case.group, case.source, case.tag, case.grade, case.note)).casefold()
         return all(word in words for word in self._text.split())

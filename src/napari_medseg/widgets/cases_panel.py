@@ -24,6 +24,7 @@ from napari_medseg.data.dataset import Dataset
 from napari_medseg.structures import Case, Image
 from napari_medseg.widgets.adding import add_files, add_layers, addable_layers
 from napari_medseg.widgets.case_list import CASE_ROLE, CaseDelegate, CaseFilter, CaseListModel, CaseListView
+from napari_medseg.widgets.editors import CalmComboBox
 from napari_medseg.widgets.empty_cases import EmptyCases
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.import_form import ImportForm
@@ -66,7 +67,7 @@ class CasesPanel(QWidget):
             self._pages.addWidget(page)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._pages)
+        layout.addWidget(self._pages, 1)
         layout.addLayout(aside(self.notice))
         self._connect()
         self._show_dataset(self.session.dataset)
@@ -96,16 +97,20 @@ class CasesPanel(QWidget):
         self.status = QComboBox()
         for text, status in _FILTERS:
             self.status.addItem(text, status)
+        self.source = CalmComboBox()
+        self.source.setObjectName("source")
+        self.source.setToolTip("Show the cases of one device or site")
         self.add = button("Add open images", self._add_layers, name="add_layers")
         self.add.setToolTip("Add the images that are open in napari to this data set")
         self.add_files = button("Add image files…", self._choose_files, name="add_files")
         previous = button("◀", lambda: self._step(-1), tip="Previous case (Alt+Left)")
         following = button("▶", lambda: self._step(1), tip="Next case (Alt+Right)")
         self.next_todo = button("Next to do", self._open_next_todo, primary=True, name="next_todo")
-        self._hint = words("Nothing matches: clear the search.", faint=True)
+        self._hint = words("Nothing matches: clear the search, or show all.", faint=True)
         layout.addWidget(self.chooser)
         layout.addWidget(self.progress)
         layout.addLayout(row(self.search, self.status, stretch=self.search))
+        layout.addWidget(self.source)
         layout.addWidget(self.list, 1)
         layout.addWidget(self._hint)
         layout.addWidget(self.add_files)
@@ -124,6 +129,7 @@ class CasesPanel(QWidget):
         self.search.textChanged.connect(self.filter.set_text)
         self.search.textChanged.connect(self._follow_filter)
         self.status.currentIndexChanged.connect(self._filter_status)
+        self.source.currentIndexChanged.connect(self._filter_source)
         self.list.activated.connect(self._open_index)
         self.list.clicked.connect(self._open_index)
         self.session.dataset_changed.connect(self._show_dataset)
@@ -167,6 +173,7 @@ class CasesPanel(QWidget):
         self.progress.setValue(done)
         self.progress.setFormat(f"{done} of {len(cases)} done" if cases else "no images yet")
         self._delegate.set_tags(dataset.info.tags)
+        self._list_sources(sorted({case.source for case in cases if case.source}))
         self.model.set_cases(cases)
         self.next_todo.setEnabled(any(case.status == "todo" for case in cases))
         self._follow_filter()
@@ -185,6 +192,26 @@ class CasesPanel(QWidget):
     def _filter_status(self) -> None:
         self.filter.set_status(self.status.currentData())
         self._follow_filter()
+
+    def _filter_source(self) -> None:
+        self.filter.set_source(self.source.currentData() or "")
+        self._follow_filter()
+
+    def _list_sources(self, sources: Sequence[str]) -> None:
+        """Offer the sources where there are several; the chosen one stays while it is among them."""
+        self.source.setVisible(len(sources) > 1)
+        shown = [self.source.itemData(index) for index in range(1, self.source.count())]
+        if shown == [*sources]:
+            return
+        chosen = self.source.currentData()
+        self.source.blockSignals(True)
+        self.source.clear()
+        self.source.addItem("all sources", "")
+        for source in sources:
+            self.source.addItem(source, source)
+        self.source.setCurrentIndex(max(0, self.source.findData(chosen)) if len(sources) > 1 else 0)
+        self.source.blockSignals(False)
+        self.filter.set_source(self.source.currentData())
 
     def _follow_filter(self) -> None:
         """Previous and next walk through what the list shows."""

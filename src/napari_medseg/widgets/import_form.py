@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QProgressBar, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.importing import import_dataset
+from napari_medseg.data.importing import find_values, import_dataset
+from napari_medseg.data.retina import STRUCTURES
 from napari_medseg.data.table import read_table
 from napari_medseg.errors import DatasetError
-from napari_medseg.structures import Progress
+from napari_medseg.structures import KINDS, Progress
 from napari_medseg.widgets.editors import CalmComboBox
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import ThreadJob
+from napari_medseg.widgets.layer_order import LayerOrder
 from napari_medseg.widgets.notice import Notice
-from napari_medseg.widgets.parts import button, heading, panel_layout, row, words
+from napari_medseg.widgets.parts import button, heading, panel_layout, row, scrolling, words
+from napari_medseg.widgets.value_table import ValueTable
 
-_ONE, _VALUES = range(2)
-_CLASS_PAIR = re.compile(r"\s*(\d+)\s*=\s*(.+?)\s*")
+_VALUES = 1
 #: The columns that can be taken over, by argument of `import_dataset`, with words that their headings often hold.
 _COLUMNS = {
     "tag_column": ("Tag from", ("tag", "class", "diagnosis", "label", "grade")),
     "group_column": ("Patient from", ("patient", "group", "subject", "slide", "eye")),
+    "source_column": ("Source from", ("source", "device", "site", "scanner")),
     "id_column": ("Image name from", ("image", "file", "name", "id")),
 }
 
@@ -40,39 +43,63 @@ class ImportForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.notice = Notice()
-        self.source, self.place, self.class_names = QLineEdit(), QLineEdit(), QLineEdit("object")
+        self.source, self.place, self.class_name = QLineEdit(), QLineEdit(), QLineEdit("object")
+        self.source_value = QLineEdit()
+        self.source_value.setPlaceholderText("device or site of all images")
+        self.kind = CalmComboBox()
+        self.kind.addItems(KINDS)
+        self.values, self.layers = ValueTable(), LayerOrder()
         self.table, self.masks = CalmComboBox(), CalmComboBox()
         self.columns = {name: CalmComboBox() for name in _COLUMNS}
         self.masks.addItems(["one class, or its object numbers", "a class per value"])
-        self.masks.currentIndexChanged.connect(self._follow_masks)
-        self.table.currentIndexChanged.connect(self._read_columns)
-        self.source.editingFinished.connect(self._look_into_source)
         self.progress = QProgressBar()
         self.progress.setVisible(False)
-        self._form = QFormLayout()
-        self._form.addRow("Folder", self.source)
-        self._form.addRow("", button("Choose folder…", self._choose_source))
-        self._form.addRow("Masks hold", self.masks)
-        self._form.addRow("Class", self.class_names)
-        self._form.addRow("Table", self.table)
-        for name, (label, _) in _COLUMNS.items():
-            self._form.addRow(label, self.columns[name])
-        self._form.addRow("Save in", self.place)
-        layout = panel_layout(self)
-        layout.addWidget(heading("Import images and masks"))
-        layout.addWidget(
-            words("The folder holds 'images' and 'masks', and perhaps a table. Images stay where they are.", faint=True)
-        )
-        layout.addLayout(self._form)
-        layout.addWidget(self.progress)
-        layout.addWidget(self.notice)
         self.make = button("Import", self._import, primary=True, name="import")
-        layout.addLayout(row(button("Back", self._back), self.make, stretch=self.make))
-        layout.addStretch(1)
+        self._form = QFormLayout()
+        self._build()
+        self.source.editingFinished.connect(self._look_into_source)
+        self.masks.currentIndexChanged.connect(self._follow_masks)
+        self.kind.currentIndexChanged.connect(self._follow_masks)
+        self.values.changed.connect(lambda: self.layers.set_names(self.values.names()))
+        self.table.currentIndexChanged.connect(self._read_columns)
+        self.columns["source_column"].currentIndexChanged.connect(self._follow_source)
         self._job: ThreadJob | None = None
         self._source: str | None = None
         self._proposed = ""
+        self._looked_into = ""
+        self._follow_masks()
         self._look_into_source()
+
+    def _build(self) -> None:
+        choose = button("Choose folder…", self._choose_source)
+        above: list[tuple[str, QWidget]] = [("Folder", self.source), ("", choose), ("Kind", self.kind)]
+        above += [("Masks hold", self.masks), ("Class", self.class_name)]
+        below: list[tuple[str, QWidget]] = [("Table", self.table)]
+        below += [(label, self.columns[name]) for name, (label, _) in _COLUMNS.items()]
+        below += [("Source", self.source_value), ("Save in", self.place)]
+        for label, widget in above:
+            self._form.addRow(label, widget)
+        for wide in (self.values, self.layers):
+            self._form.addRow(wide)
+        for label, widget in below:
+            self._form.addRow(label, widget)
+        inner = QWidget()
+        content = panel_layout(inner)
+        content.addWidget(heading("Import images and masks"))
+        content.addWidget(
+            words("The folder holds 'images' and 'masks', and perhaps a table. Images stay where they are.", faint=True)
+        )
+        content.addLayout(self._form)
+        content.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scrolling(inner), 1)
+        bar = QWidget()
+        buttons = panel_layout(bar)
+        buttons.addWidget(self.progress)
+        buttons.addWidget(self.notice)
+        buttons.addLayout(row(button("Back", self._back), self.make, stretch=self.make))
+        layout.addWidget(bar)
 
     def _choose_source(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder with images and masks", self.source.text())
@@ -98,6 +125,7 @@ class ImportForm(QWidget):
                 self._proposed = str(Path.home() / f"{source.name}-dataset")
                 self.place.setText(self._proposed)
         self.table.setCurrentIndex(self.table.count() - 1)
+        self._find_values()
 
     @shown_errors
     def _read_columns(self) -> None:
@@ -110,12 +138,27 @@ class ImportForm(QWidget):
                 box.addItem(name, name)
             box.setCurrentIndex(_likely(names, _COLUMNS[argument][1]) + 1)
             self._form.setRowVisible(box, bool(path))
+        self._follow_source()
+
+    def _follow_source(self) -> None:
+        self._form.setRowVisible(self.source_value, not self.columns["source_column"].currentData())
 
     def _follow_masks(self) -> None:
-        values = self.masks.currentIndex() == _VALUES
-        self.class_names.setPlaceholderText("1=gland, 2=stroma" if values else "gland")
-        if values and "=" not in self.class_names.text():
-            self.class_names.clear()
+        per_value, is_oct = self.masks.currentIndex() == _VALUES, self.kind.currentText() == "oct"
+        self._form.setRowVisible(self.class_name, not per_value)
+        self._form.setRowVisible(self.values, per_value)
+        self._form.setRowVisible(self.layers, per_value and is_oct)
+        self.values.suggest([*STRUCTURES] if is_oct else [])
+        self._find_values()
+
+    def _find_values(self) -> None:
+        """Look which values the masks hold, once for a folder."""
+        text = self.source.text().strip()
+        source = Path(text).expanduser()
+        if self.masks.currentIndex() != _VALUES or not text or text == self._looked_into or not source.is_dir():
+            return
+        self._looked_into = text
+        self._start(lambda progress: find_values(source, progress=progress), self.values.set_values)
 
     @shown_errors
     def _import(self) -> None:
@@ -123,15 +166,20 @@ class ImportForm(QWidget):
             raise DatasetError("Choose the folder with images and masks, and where the data set shall be.")
         source, out = Path(self.source.text()).expanduser(), Path(self.place.text()).expanduser()
         arguments: dict[str, Any] = {name: box.currentData() or None for name, box in self.columns.items()}
-        arguments |= {"table": self.table.currentData() or None, **self._classes()}
+        arguments |= {"table": self.table.currentData() or None, "kind": self.kind.currentText(), **self._classes()}
+        if not arguments["source_column"]:
+            arguments["source_value"] = self.source_value.text().strip()
         remarks: list[str] = []
 
         def work(progress: Progress) -> Dataset:
             return import_dataset(source, out, **arguments, say=remarks.append, progress=progress)
 
+        self._start(work, self.created.emit)
+
+    def _start(self, work: Callable[[Progress], Any], take: Callable[[Any], Any]) -> None:
         self._job = ThreadJob(work)
         self._job.progress.connect(self._show_progress)
-        self._job.result.connect(self.created)
+        self._job.result.connect(take)
         self._job.failed.connect(self.notice.show_error)
         self._job.finished.connect(self._ended)
         self._job.end_with(self)
@@ -140,14 +188,11 @@ class ImportForm(QWidget):
         self._job.start()
 
     def _classes(self) -> dict[str, Any]:
-        text = self.class_names.text().strip()
         if self.masks.currentIndex() != _VALUES:
             # Masks of 0 and 255 hold one object number, so both ways come to the same.
-            return {"instances": text or "object"}
-        pairs = [_CLASS_PAIR.fullmatch(part) for part in text.split(",")]
-        if not all(pairs):
-            raise DatasetError(f"Classes '{text}' are not understood: write 1=gland, 2=stroma.")
-        return {"classes": {int(pair[1]): pair[2] for pair in pairs if pair}}
+            return {"instances": self.class_name.text().strip() or "object"}
+        layers = self.layers.layers() if self.kind.currentText() == "oct" else []
+        return {"classes": self.values.classes(), "ignore": self.values.ignored(), "layers": layers}
 
     def _show_progress(self, done: int, total: int, text: str) -> None:
         self.progress.setRange(0, total)

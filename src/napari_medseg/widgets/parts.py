@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 #: Colour of the one button of a panel that does what the panel is for; white words stand out on it in both themes.
 PRIMARY = "#1f6fb2"
@@ -20,6 +20,16 @@ def panel_layout(panel: QWidget) -> QVBoxLayout:
     layout.setContentsMargins(10, 8, 10, 10)
     layout.setSpacing(8)
     return layout
+
+
+def scrolling(inner: QWidget) -> QScrollArea:
+    """The part of a panel that scrolls, so that what is below it stays on screen."""
+    scroll = QScrollArea()
+    scroll.setWidget(inner)
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return scroll
 
 
 def aside(widget: QWidget) -> QVBoxLayout:

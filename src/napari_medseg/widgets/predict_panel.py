@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QCheckBox, QFrame, QProgressBar, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QProgressBar, QVBoxLayout, QWidget
 
 from napari_medseg.api.prediction import model_name
 from napari_medseg.errors import ConfigError
@@ -22,7 +21,7 @@ from napari_medseg.widgets.jobs import Job, ThreadJob
 from napari_medseg.widgets.layer_images import drawn_region, image_of_layer
 from napari_medseg.widgets.model_card import ModelChooser
 from napari_medseg.widgets.notice import Notice
-from napari_medseg.widgets.parts import button, row, words
+from napari_medseg.widgets.parts import button, row, scrolling, words
 from napari_medseg.widgets.place_chooser import PlaceChooser
 from napari_medseg.widgets.prediction_layers import add_prediction
 from napari_medseg.widgets.regions import drawn_shapes
@@ -256,11 +255,6 @@ class PredictPanel(QWidget):
         for widget in (self.models, self.places, self._probabilities, self._accept_all, self.results):
             content.addWidget(widget)
         content.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(inner)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._run = button("Run", self.run, tip="Predict; the result is always a new layer", name="run", primary=True)
         self._cancel = button("Cancel", self.cancel, name="cancel")
         bar = QVBoxLayout()
@@ -270,7 +264,7 @@ class PredictPanel(QWidget):
         bar.addLayout(row(self._cancel, self._run, stretch=self._run))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll, 1)
+        layout.addWidget(scrolling(inner), 1)
         layout.addLayout(bar)
 
     def _connect(self) -> None:

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFrame,
     QLabel,
     QLineEdit,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -25,7 +22,7 @@ from napari_medseg.schemes import SCHEMES
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import ChildJob
 from napari_medseg.widgets.notice import Notice
-from napari_medseg.widgets.parts import button, row, words
+from napari_medseg.widgets.parts import button, row, scrolling, words
 from napari_medseg.widgets.previews import TrainingPreviews
 from napari_medseg.widgets.run_files import (
     SETTINGS_NAME,
@@ -200,14 +197,9 @@ class TrainPanel(QWidget):
             content.addWidget(widget)
         content.addStretch(1)
         self.run_view.setVisible(False)
-        scroll = QScrollArea()
-        scroll.setWidget(inner)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll, 1)
+        layout.addWidget(scrolling(inner), 1)
         layout.addWidget(self._bar())
 
     def _bar(self) -> QWidget:

@@ -7,16 +7,20 @@ is shared. A further layout is one file and one line in `FORMATS`.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.importing.folders import plan_folders
+from napari_medseg.data.importing.folders import images_and_masks, plan_folders
 from napari_medseg.data.importing.per_class import plan_folders_per_class
 from napari_medseg.data.importing.plan import Options, Planner, Say
+from napari_medseg.data.importing.values import values_in
 from napari_medseg.data.importing.writing import write_dataset
+from napari_medseg.data.label_files import bands
 from napari_medseg.errors import DatasetError, InputNotFoundError
+from napari_medseg.io import read_labels
 from napari_medseg.structures import KINDS, Kind, Progress
 
 #: Source layouts by the name that ``--format`` takes.
@@ -131,6 +135,43 @@ def import_dataset(
         layers=layers,
         progress=progress or _no_progress,
     )
+
+
+def find_values(
+    source: str | os.PathLike[str],
+    *,
+    images: str | None = None,
+    masks: str | None = None,
+    progress: Progress | None = None,
+) -> dict[int, int]:
+    """Which values the masks of a folder hold, for a person to name.
+
+    Parameters
+    ----------
+    source, images, masks
+        As in `import_dataset`.
+    progress
+        Called with (done, total, text).
+
+    Returns
+    -------
+    number of masks that hold a value, by value.
+
+    Raises
+    ------
+    InputNotFoundError, ReadError
+        A folder is missing, or a mask cannot be read.
+    """
+    none = Options(
+        source=Path(source), images=images, masks=masks, table=None, id_column=None, columns={}, say=_say_nothing
+    )
+    _, files = images_and_masks(Path(source).absolute(), none)
+    counts: Counter[int] = Counter()
+    for number, mask in enumerate(files):
+        (progress or _no_progress)(number, len(files), f"Looking at {mask.name}")
+        labels = read_labels(mask).labels
+        counts.update({value for band in bands(labels) for value in values_in(band)})
+    return dict(sorted(counts.items()))
 
 
 def _say_nothing(text: str) -> None:
