@@ -19,6 +19,7 @@ from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, DatasetInfo
 
 Rows = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
+Columns = slice | npt.NDArray[np.bool_]
 
 
 def pile_of(info: DatasetInfo) -> tuple[int, ...]:
@@ -48,19 +49,9 @@ def labels_of_surfaces(rows: Rows, height: int, pile: Sequence[int]) -> Labels:
     Examples
     --------
     >>> labels_of_surfaces(np.array([[0.5, 0.5], [1.5, np.nan]], np.float32), 4, (0, 1, 2)).T.tolist()
-    [[0, 0, 1, 2], [0, 255, 255, 255]]
+    [[0, 1, 2, 2], [0, 255, 255, 255]]
     """
-    # A pixel lies between the surfaces above it and those below it; where both counts leave only one layer between
-    # them it is known, where surfaces are missing in between it is not.
-    pixel = np.arange(height, dtype=np.float32)[:, None]
-    first = np.zeros((height, rows.shape[1]), np.int16)
-    last = np.full((height, rows.shape[1]), len(rows), np.int16)
-    for index, row in enumerate(rows):
-        below = pixel > row  # False for NaN
-        first[below] = index + 1
-    for index in range(len(rows) - 1, -1, -1):
-        above = pixel <= rows[index]
-        last[above] = index
+    first, last = _open_ranks(rows, height)
     values = np.asarray(pile, np.uint8)[np.minimum(first, last)]
     values[first != last] = NOT_LOOKED_AT
     return values
@@ -69,8 +60,20 @@ def labels_of_surfaces(rows: Rows, height: int, pile: Sequence[int]) -> Labels:
 def surfaces_of_labels(labels: Labels, pile: Sequence[int]) -> Rows:
     """Surfaces of a labelled B-scan.
 
-    In each column a surface is put where fewest pixels are on its wrong side (labels drawn by hand are not always in
-    order); within areas, which say nothing, as high as that allows.
+    In each column, surface ``i`` is put where fewest pixels lie on its wrong side (labels drawn by hand are not always
+    in order); of several such places the highest. Over all surfaces this is the monotone fit of the layers with the
+    least sum of ranks that pixels are off, cut into one problem per surface, and the cuts cannot cross: moving the cut
+    of surface ``i`` below a pixel adds a wrong pixel or takes one away, and it takes one away for a lower surface
+    wherever it does for an upper one; so the first minimum of the lower surface is not above that of the upper one.
+
+    Pixels of areas, 255, and a background that the pile does not name say nothing. A surface is NaN where
+
+    - the column holds no layer but the background,
+    - pixels that say nothing lie between its two sides (the optic disc, fluid across it, a part not looked at), so
+      that it could run anywhere among them.
+
+    A surface that the picture does not show, all layers of the column being on one side of it, has the row -0.5 (above
+    the picture) or ``height - 0.5``.
 
     Parameters
     ----------
@@ -81,23 +84,123 @@ def surfaces_of_labels(labels: Labels, pile: Sequence[int]) -> Rows:
 
     Returns
     -------
-    float32 (surfaces, x); NaN in columns that hold no pixel of the pile
+    float32 (surfaces, x), in every column not decreasing where they are not NaN
+
+    Examples
+    --------
+    >>> column = np.array([[0, 0, 1, 9, 9, 3, 0]], np.uint8).T
+    >>> surfaces_of_labels(column, (0, 1, 2, 3, 0)).T.tolist()
+    [[1.5, nan, nan, 5.5]]
     """
     height, width = labels.shape
+    ranks = ranks_of_labels(labels, pile)
+    rows = np.full((len(pile) - 1, width), np.nan, np.float32)
+    named = np.array([value != BACKGROUND for value in pile])
+    known = (named[ranks] & (ranks >= 0)).any(axis=0)
+    silent = np.zeros((height + 1, width), bool)  # whether the pixel below a cut says nothing
+    silent[:-1] = ranks < 0
+    cost = np.zeros((height + 1, width), np.int32)
+    for index in range(len(rows)):
+        # Moving a cut below a pixel of a lower layer puts one more on the wrong side, of an upper layer one less.
+        step = (ranks > index).astype(np.int8) - ((ranks >= 0) & (ranks <= index))
+        np.cumsum(step, axis=0, out=cost[1:])
+        cut = cost.argmin(axis=0)
+        open_ended = np.take_along_axis(silent, cut[None], axis=0)[0]
+        rows[index] = np.where(known & ~open_ended, cut - 0.5, np.nan)
+    return rows
+
+
+def ranks_of_labels(labels: Labels, pile: Sequence[int]) -> npt.NDArray[np.int16]:
+    """Place of each pixel's layer in the pile.
+
+    Where one value stands at both ends of a pile (the background above and below a retina), its pixels belong to the
+    end on which fewer layer pixels of their column lie.
+
+    Parameters
+    ----------
+    labels
+        uint8 (y, x).
+    pile
+        Label values from top to bottom.
+
+    Returns
+    -------
+    int16 (y, x); -1 for what is no layer
+    """
     rank = np.full(256, -1, np.int16)
     for index, value in reversed(list(enumerate(pile))):
         rank[value] = index
-    ranks = rank[labels]  # (y, x), -1: no layer
-    rows = np.full((len(pile) - 1, width), np.nan, np.float32)
-    known = (ranks >= 0).any(axis=0)
-    for index in range(len(rows)):
-        # Cutting below `cut` pixels, the wrong ones are those of lower layers above it and of upper layers below it.
-        wrong_above = np.zeros((height + 1, width), np.int32)
-        np.cumsum(ranks > index, axis=0, out=wrong_above[1:])
-        upper = (ranks >= 0) & (ranks <= index)
-        upper_above = np.zeros((height + 1, width), np.int32)
-        np.cumsum(upper, axis=0, out=upper_above[1:])
-        wrong = wrong_above + upper_above[-1] - upper_above
-        rows[index] = wrong.argmin(axis=0) - 0.5
-    rows[:, ~known] = np.nan
-    return rows
+    ranks: npt.NDArray[np.int16] = rank[labels]
+    if len(pile) > 1 and pile[0] == pile[-1]:
+        inner = np.cumsum(ranks > 0, axis=0, dtype=np.int32)
+        below_most = 2 * inner > inner[-1]
+        ranks[(ranks == 0) & below_most] = len(pile) - 1
+        ranks[(ranks == 0) & (inner[-1] == 0)] = -1
+    return ranks
+
+
+def area_pixels(labels: Labels, pile: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Which pixels belong to areas painted over the layers; bool, shaped as `labels`."""
+    area = np.ones(256, bool)
+    area[[BACKGROUND, NOT_LOOKED_AT, *pile]] = False
+    found: npt.NDArray[np.bool_] = area[labels]
+    return found
+
+
+def paint_surfaces(
+    labels: Labels, rows: Rows, pile: Sequence[int], *, columns: Columns = slice(None), before: Rows | None = None
+) -> Labels:
+    """Labels with the layers of some columns drawn anew from their surfaces.
+
+    Painting and curves can be used in turns, because only what the surfaces decide is drawn:
+
+    - Pixels of areas keep their value.
+    - Pixels between surfaces that are there get their layer, also those that stood at 255: to keep a part out of
+      training, end the curves there.
+    - Where missing surfaces leave the layer open, a pixel keeps the layer it has if it is one of those left open.
+      Everything else there becomes 255, and so do all open pixels of columns in which a surface was taken away.
+
+    Parameters
+    ----------
+    labels
+        uint8 (y, x); not changed.
+    rows
+        float32 (surfaces, x) of the whole B-scan.
+    pile
+        Label values from top to bottom.
+    columns
+        Which columns to draw: a slice, or bool (x,).
+    before
+        Surfaces (surfaces, x) that the labels were last drawn from; those missing in `rows` were taken away.
+
+    Returns
+    -------
+    uint8 (y, x)
+    """
+    painted = labels.copy()
+    old, new_rows = labels[:, columns], rows[:, columns]
+    first, last = _open_ranks(new_rows, len(labels))
+    drawn = labels_of_surfaces(new_rows, len(labels), pile)
+    # A background at both ends of the pile may be either, so it asks for both places.
+    fits = np.zeros(old.shape, bool)
+    for rank, value in enumerate(pile):
+        fits |= (old == value) & (first <= rank) & (rank <= last)
+    if before is not None:
+        fits &= ~(np.isfinite(before[:, columns]) & np.isnan(new_rows)).any(axis=0)
+    keep = area_pixels(old, pile) | ((first != last) & fits)
+    painted[:, columns] = np.where(keep, old, drawn)
+    return painted
+
+
+def _open_ranks(rows: Rows, height: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
+    """First and last layer that each pixel can belong to, int16 (y, x); equal where no surface is missing there."""
+    # A pixel lies between the surfaces above it and those below it; where both counts leave only one layer between
+    # them it is known, where surfaces are missing in between it is not.
+    pixel = np.arange(height, dtype=np.float32)[:, None]
+    first = np.zeros((height, rows.shape[1]), np.int16)
+    last = np.full((height, rows.shape[1]), len(rows), np.int16)
+    for index, row in enumerate(rows):
+        first[pixel > row] = index + 1  # False for NaN
+    for index in range(len(rows) - 1, -1, -1):
+        last[pixel <= rows[index]] = index
+    return first, last
