@@ -14,7 +14,7 @@ from napari_medseg.errors import InputNotFoundError, MedsegError, ReadError
 from napari_medseg.io import folder, ome_zarr, raster, tiff
 from napari_medseg.io.format import HEAD_BYTES, Format
 from napari_medseg.io.lazy import first_line
-from napari_medseg.io.oct import dicom, duke_mat, heidelberg_e2e, heidelberg_vol, heidelberg_xml
+from napari_medseg.io.oct import dicom, duke_mat, heidelberg_e2e, heidelberg_vol, heidelberg_xml, vendors
 from napari_medseg.io.oct.normalizing import as_oct
 from napari_medseg.structures import KINDS, Image, Kind, OctScan
 
@@ -28,6 +28,7 @@ FORMATS: tuple[Format, ...] = (
     heidelberg_e2e.FORMAT,
     dicom.FORMAT,
     duke_mat.FORMAT,
+    *vendors.FORMATS,
     folder.FORMAT,
 )
 
@@ -105,8 +106,8 @@ def recognise(path: Path) -> Format:
     found = next((candidate for candidate in FORMATS if candidate.recognises(path, head)), None)
     if found is None:
         raise ReadError(
-            f"{path} is not an image that can be read, whatever its name says: open a PNG, JPEG, BMP, TIFF, SVS or "
-            "OME-Zarr, or a folder of such images."
+            f"{path} is not an image that can be read, whatever its name says: open a PNG, JPEG, BMP, TIFF, SVS, "
+            "OME-Zarr or an OCT scanner's file, or a folder of such images."
         )
     return found
 
