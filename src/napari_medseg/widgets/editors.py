@@ -173,6 +173,9 @@ class SuggestionEditor(Editor):
     def put(self, value: Any) -> None:
         """Show words."""
         self._box.setEditText(str(value))
+        line = self._box.lineEdit()
+        assert line is not None
+        line.setCursorPosition(0)
 
 
 class NumbersEditor(_LineEditor):

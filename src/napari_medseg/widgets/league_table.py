@@ -10,18 +10,40 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
-from napari_medseg.training.events import duration
 from napari_medseg.widgets.parts import button, row
 
 Standing = Literal["waiting", "running", "stopping", "done", "reused", "stopped", "failed", "chosen"]
 
 #: One colour per candidate, repeating: safe for colour-blind eyes (Okabe and Ito), visible on dark and on light.
 COLORS = ("#3b82c4", "#d07a1e", "#1b8f62", "#b55a94", "#8a8a2c", "#5aa7d6", "#a5502a", "#7a6bc2")
-_HEADERS = ("Candidate", "Score", "Time", "Param.", "Size", "State")
-_ROW_HEIGHT = 24
+_HEADERS = ("Candidate", "Score", "Time", "Weights", "Size", "")
+#: Height of a row, for a name of two lines, in pixels.
+_ROW_HEIGHT = 36
 #: Rows that show without scrolling.
-_MOST_ROWS = 10
+_MOST_ROWS = 6
+#: What stands for a standing in a narrow column; words are in its tooltip.
+_SIGNS: Mapping[Standing, str] = {
+    "waiting": "○",
+    "running": "…",
+    "stopping": "…",
+    "done": "✓",
+    "reused": "✓",
+    "stopped": "■",
+    "failed": "✕",
+    "chosen": "★",
+}
+_WORDS: Mapping[Standing, str] = {
+    "waiting": "waiting",
+    "running": "training: epochs done and wanted",
+    "stopping": "ends after this epoch",
+    "done": "trained",
+    "reused": "trained before",
+    "stopped": "stopped early",
+    "failed": "failed",
+    "chosen": "its weights are the model",
+}
 _BYTES_PER_PARAMETER = 4
+_NO_BAR = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +167,7 @@ class LeagueTable(QWidget):
             is_best = candidate.score is not None and candidate.score == max(scores)
             for column, text in enumerate(candidate_texts(candidate)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(text)
+                item.setToolTip(_WORDS[candidate.standing] if column == len(_HEADERS) - 1 else text)
                 font = item.font()
                 font.setBold(is_best or candidate.standing == "chosen")
                 item.setFont(font)
@@ -158,6 +180,8 @@ class LeagueTable(QWidget):
         assert header is not None
         rows = min(len(self._candidates), _MOST_ROWS)
         self._table.setFixedHeight(header.sizeHint().height() + rows * _ROW_HEIGHT + 6)
+        scrolls = Qt.ScrollBarPolicy.ScrollBarAsNeeded if len(self._candidates) > rows else _NO_BAR
+        self._table.setVerticalScrollBarPolicy(scrolls)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -211,18 +235,25 @@ def candidate_texts(candidate: Candidate) -> tuple[str, ...]:
     Examples
     --------
     >>> candidate_texts(Candidate(stage="a", title="A", score=0.84, seconds=95, parameters=1_940_000, standing="done"))
-    ('A', '0.840', '1 min 35 s', '1.9 M', '7.8 MB', 'done')
+    ('A', '0.840', '1:35', '1.9 M', '7.8 MB', '✓')
     """
     return (
         candidate.title,
         "" if candidate.score is None else f"{candidate.score:.3f}",
-        "" if candidate.seconds is None else duration(candidate.seconds),
+        "" if candidate.seconds is None else _clock(candidate.seconds),
         "" if candidate.parameters is None else _short(candidate.parameters, ("", " k", " M", " G")),
         ""
         if candidate.parameters is None
         else _short(candidate.parameters * _BYTES_PER_PARAMETER, (" B", " kB", " MB", " GB")),
-        candidate.note if candidate.note and candidate.standing == "running" else candidate.standing,
+        candidate.note if candidate.note and candidate.standing == "running" else _SIGNS[candidate.standing],
     )
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds, or hours, minutes and seconds, as a clock shows them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _short(number: float, units: Sequence[str]) -> str:
@@ -230,7 +261,7 @@ def _short(number: float, units: Sequence[str]) -> str:
     place = 0
     while number >= 999.5 and place < len(units) - 1:
         number, place = number / 1000, place + 1
-    return f"{number:.1f}{units[place]}" if place and number < 99.5 else f"{number:.0f}{units[place]}"
+    return f"{number:.1f}{units[place]}" if place and number < 9.95 else f"{number:.0f}{units[place]}"
 
 
 def _swatch(color: str) -> QIcon:
@@ -246,9 +277,8 @@ def _table() -> QTableWidget:
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+    table.setHorizontalScrollBarPolicy(_NO_BAR)
     table.setShowGrid(False)
-    table.setWordWrap(False)
     names, numbers = table.horizontalHeader(), table.verticalHeader()
     assert names is not None
     assert numbers is not None
@@ -256,5 +286,6 @@ def _table() -> QTableWidget:
     numbers.setDefaultSectionSize(_ROW_HEIGHT)
     names.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     names.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    names.setMinimumSectionSize(36)
+    names.setMinimumSectionSize(24)
+    names.setHighlightSections(False)
     return table

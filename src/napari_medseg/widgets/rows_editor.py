@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QHeaderView, QTableWidget, QToolButton, QVBoxLayout, 
 
 from napari_medseg.config import Settings
 from napari_medseg.widgets.editors import Editor, NumberEditor, editor_for
+from napari_medseg.widgets.number_edit import NumberEdit
 from napari_medseg.widgets.parts import button, row
 from napari_medseg.widgets.settings_fields import (
     constant_of,
@@ -24,7 +25,7 @@ from napari_medseg.widgets.settings_fields import (
 )
 
 #: Widths of columns and heights of rows, in pixels.
-_NUMBER_WIDTH, _OTHER_WIDTH, _REMOVE_WIDTH, _ROW_HEIGHT = 66, 112, 28, 28
+_NUMBER_WIDTH, _OTHER_WIDTH, _REMOVE_WIDTH, _ROW_HEIGHT, _HEADER_HEIGHT = 46, 92, 24, 28, 54
 #: Rows that show without scrolling.
 _MOST_ROWS = 8
 
@@ -108,6 +109,9 @@ class RowsEditor(Editor):
         for column, (path, field) in enumerate(self._fields):
             cell = editor_for(field)
             cell.setToolTip(tooltip_of(field))
+            for number in cell.findChildren(NumberEdit):
+                # The arrow keys and Page Up and Down still move it.
+                number.setButtonSymbols(NumberEdit.ButtonSymbols.NoButtons)
             if item is not None:
                 cell.put(value_at(dict(item), path))
             cell.changed.connect(self._on_change)
@@ -145,11 +149,10 @@ class RowsEditor(Editor):
 
     def _fit(self) -> None:
         """As high as its rows, up to a limit."""
-        header, bar = self._table.horizontalHeader(), self._table.horizontalScrollBar()
-        assert header is not None
+        bar = self._table.horizontalScrollBar()
         assert bar is not None
         rows = min(max(self._table.rowCount(), 1), _MOST_ROWS)
-        self._table.setFixedHeight(header.sizeHint().height() + rows * _ROW_HEIGHT + bar.sizeHint().height() + 4)
+        self._table.setFixedHeight(_HEADER_HEIGHT + rows * _ROW_HEIGHT + bar.sizeHint().height() + 4)
 
 
 def _table(fields: list[tuple[tuple[str, ...], FieldInfo]]) -> QTableWidget:
@@ -172,5 +175,7 @@ def _table(fields: list[tuple[tuple[str, ...], FieldInfo]]) -> QTableWidget:
     numbers.setVisible(False)
     numbers.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
     numbers.setDefaultSectionSize(_ROW_HEIGHT)
+    names.setFixedHeight(_HEADER_HEIGHT)
+    names.setMinimumSectionSize(_REMOVE_WIDTH)
     names.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap)
     return table
