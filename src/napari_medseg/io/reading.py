@@ -21,14 +21,15 @@ from napari_medseg.structures import KINDS, Image, Kind, OctScan
 #: What can be read, most specific first; the first format that recognises the content reads it.
 FORMATS: tuple[Format, ...] = (
     ome_zarr.FORMAT,
-    tiff.FORMAT,
-    raster.FORMAT,
     heidelberg_vol.FORMAT,
     heidelberg_xml.FORMAT,
     heidelberg_e2e.FORMAT,
+    # DICOM files may begin as TIFF files do.
     dicom.FORMAT,
     duke_mat.FORMAT,
     *vendors.FORMATS,
+    tiff.FORMAT,
+    raster.FORMAT,
     folder.FORMAT,
 )
 

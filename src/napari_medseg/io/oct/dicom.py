@@ -6,6 +6,7 @@ Only the elements named here are read. Those of patient, study and dates are in 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -64,7 +65,9 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.CRITICAL + 1)
     config.settings.reading_validation_mode = config.IGNORE
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.setLevel(level)
         config.settings.reading_validation_mode = mode
@@ -145,8 +148,8 @@ def read_opt(path: Path, series: int | None) -> Image:
     if first.shape[1:] != size or not _has_frame(load, frames - 1):
         raise _undecodable(path, frames - 1)
     pixels = LazyArray((frames, *size), first.dtype, load, source=str(path), chunks=(1, *size))
-    warnings = ["Its maker says that dark means bright (MONOCHROME1); it is shown as stored."] if is_inverted else []
-    return oct_image(path, pixels, scan, step=step, warnings=warnings)
+    told = ["Its maker says that dark means bright (MONOCHROME1); it is shown as stored."] if is_inverted else []
+    return oct_image(path, pixels, scan, step=step, warnings=told)
 
 
 def _has_frame(load: _Frames, index: int) -> bool:
