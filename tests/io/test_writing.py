@@ -19,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 from napari_medseg.errors import ReadError, WriteError
 from napari_medseg.io import read, read_labels, write_image, write_labels
 from napari_medseg.io.lazy import Block, LazyArray
+from napari_medseg.io.oct.normalizing import as_oct
 from napari_medseg.structures import Image, MaskClass
 
 _UNITS = ("nanometer", "micrometer", "millimeter", "centimeter")
@@ -64,6 +65,8 @@ def _images(draw: st.DrawFn) -> Image:
 @given(image=_images())
 def test_images_come_back_as_they_were(tmp_path: Path, ending: str, image: Image) -> None:
     again = read(write_image(tmp_path / f"a.{ending}", image))
+    # The reader gives all OCT images in millimetres, as grey B-scans.
+    image = as_oct(image) if image.kind == "oct" else image
     order = [again.axes.index(axis) for axis in image.axes]
     pixels = np.asarray(again.data).transpose(order)
     assert (pixels.shape, pixels.dtype, again.rgb, again.kind) == (image.shape, image.dtype, image.rgb, image.kind)
