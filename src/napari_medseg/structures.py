@@ -250,6 +250,10 @@ class Prediction:
         The image's class; None when the model does not classify.
     probabilities
         float16 array (class, [z,] y, x) with the background first; None unless asked for.
+    confidence
+        float32 ([z,] x): mean probability of what is drawn in each column, NaN where nothing is; None unless asked for.
+    repaired
+        Share of columns in which the order of layers was repaired; None where that was not asked for.
     region
         The box of level-0 pixels that was predicted.
     seconds
@@ -265,6 +269,8 @@ class Prediction:
     region: Box
     seconds: float
     notes: Sequence[str] = ()
+    confidence: npt.NDArray[np.float32] | None = None
+    repaired: float | None = None
 
 
 Origin = str  # "person" or "model:<name>"

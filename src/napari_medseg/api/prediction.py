@@ -12,20 +12,21 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_medseg.annotation.surfaces import pile_of
 from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, MedsegError, ModelError, WriteError
 from napari_medseg.io import image_files, read, write_labels
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.model_file import ModelCard, read_model
 from napari_medseg.io.ome_zarr import is_ome_zarr
 from napari_medseg.schemes import SCHEMES
-from napari_medseg.structures import Box, Image, Kind, Prediction, Progress
+from napari_medseg.structures import Box, DatasetInfo, Image, Kind, Prediction, Progress
 from napari_medseg.training.events import Report, ignore
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def predict(
     *,
     region: Box | None = None,
     probabilities: bool = False,
+    confidence: bool = False,
+    repair_order: bool = False,
     out: Any = None,
     progress: Progress | None = None,
 ) -> Prediction:
@@ -129,6 +132,11 @@ def predict(
         Predict these level-0 pixels only.
     probabilities
         Also return class probabilities.
+    confidence
+        Also return how sure the network is of every column.
+    repair_order
+        Put layers that are out of order in order, for models of data sets with surfaces; the note says in how many
+        columns that changed anything.
     out
         zarr array of the region's shape that receives the labels; memory stays bounded then.
     progress
@@ -151,15 +159,31 @@ def predict(
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     from napari_medseg.inference.engine import predict as run_engine
 
-    return run_engine(
+    prediction = run_engine(
         loaded.predictor,
         as_image(image),
         region=region,
         probabilities=probabilities,
+        confidence=confidence,
         out=out,
         compute=loaded.compute,
         progress=progress,
     )
+    if not repair_order or not loaded.card.surfaces:
+        return prediction
+    described = DatasetInfo(name="", classes=loaded.card.classes, surfaces=loaded.card.surfaces)
+    return _with_order(prediction, pile_of(described))
+
+
+def _with_order(prediction: Prediction, pile: Sequence[int]) -> Prediction:
+    """The prediction with its layers in order, and a note on what that changed."""
+    from napari_medseg.inference.postprocess import repair_layers
+
+    if prediction.labels is None:
+        return prediction
+    changed = repair_layers(prediction.labels, pile)
+    note = f"The order of layers was repaired in {changed:.1%} of the columns." if changed else ""
+    return replace(prediction, repaired=changed, notes=(*prediction.notes, *filter(None, [note])))
 
 
 def bundled_model(scheme: str) -> Path:
@@ -218,6 +242,7 @@ def predict_files(
     *,
     region: str | None = None,
     probabilities: bool = False,
+    repair_order: bool = False,
     label_format: str = "tif",
     kind: Kind | None = None,
     series: int | None = None,
@@ -233,7 +258,8 @@ def predict_files(
 
     Returns
     -------
-    The rows of ``predictions.csv``: ``input, region, labels, class, p_<class>..., seconds, error``.
+    The rows of ``predictions.csv``: ``input, region, labels, class, p_<class>..., seconds, error``; for models with
+    surfaces also ``confidence`` (mean over columns) and ``repaired`` (share of columns, with `repair_order`).
 
     Raises
     ------
@@ -253,7 +279,7 @@ def predict_files(
         try:
             image = read(file, kind=kind, series=series)
             target = folder / f"{name}.{'zarr' if label_format == 'zarr' else 'tif'}"
-            _predict_file(loaded, image, target, row, box, probabilities, report)
+            _predict_file(loaded, image, target, row, box, probabilities, repair_order, report)
         except Cancelled:
             raise
         except MedsegError as error:
@@ -295,6 +321,8 @@ def _unique_names(files: Sequence[Path]) -> list[str]:
 def _empty_row(model: LoadedModel, file: Path, region: str | None) -> dict[str, Any]:
     row: dict[str, Any] = {"input": str(file), "region": region or "", "labels": "", "class": ""}
     row |= {f"p_{tag}": "" for tag in model.predictor.tags}
+    if model.card.surfaces:
+        row |= {"confidence": "", "repaired": ""}
     return row | {"seconds": 0.0, "error": ""}
 
 
@@ -305,13 +333,23 @@ def _predict_file(
     row: dict[str, Any],
     box: Box | None,
     probabilities: bool,
+    repair_order: bool,
     report: Report,
 ) -> None:
     def progress(done: int, total: int, text: str) -> None:
         report("progress", done=done, of=total, text=text)
 
     with _room_for_labels(image, box, target.parent) as room:
-        result = predict(model, image, region=box, probabilities=probabilities, out=room, progress=progress)
+        result = predict(
+            model,
+            image,
+            region=box,
+            probabilities=probabilities,
+            confidence=bool(model.card.surfaces),
+            repair_order=repair_order,
+            out=room,
+            progress=progress,
+        )
         if result.labels is not None:
             written = write_labels(
                 target,
@@ -324,6 +362,10 @@ def _predict_file(
             row["labels"] = str(written)
     if result.probabilities is not None:
         _write_probabilities(target, result, image)
+    if result.confidence is not None and not np.isnan(result.confidence).all():
+        row["confidence"] = round(float(np.nanmean(result.confidence)), 4)
+    if result.repaired is not None:
+        row["repaired"] = round(result.repaired, 4)
     if result.tag is not None:
         row["class"] = result.tag.tag
         row |= {f"p_{tag}": round(float(p), 6) for tag, p in result.tag.probabilities.items()}

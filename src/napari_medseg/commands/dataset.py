@@ -60,7 +60,9 @@ def _add_import(actions: Any) -> None:
     parser.add_argument("--id", metavar="COL", help="column that matches image names (default: the first)")
     for name in ("tag", "grade", "group", "source"):
         parser.add_argument(f"--{name}", dest=f"{name}_column", metavar="COL", help=f"column that holds the {name}")
-    parser.add_argument("--classes", type=_classes, metavar="VALUE=NAME,...", help="what the values in masks mean; 'background' is 0")
+    parser.add_argument(
+        "--classes", type=_classes, metavar="VALUE=NAME,...", help="what the values in masks mean; 'background' is 0"
+    )
     parser.add_argument("--ignore", type=_values, default=[], metavar="VALUE,...", help="values: not looked at")
     parser.add_argument("--instances", metavar="NAME", help="masks hold object numbers of this one class")
     parser.add_argument("--source-value", default="", metavar="NAME", help="source of all cases, e.g. the device")

@@ -19,6 +19,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for labels and predictions.csv")
     parser.add_argument("--region", metavar="BOX", help="y0:y1,x0:x1 in pixels of the finest level")
     parser.add_argument("--probabilities", action="store_true", help="also write class probabilities as OME-Zarr")
+    parser.add_argument("--repair-order", action="store_true", help="OCT: put layers that are out of order in order")
     parser.add_argument("--format", choices=["tif", "zarr"], default="tif", help="format of the label files")
     add_reading_options(parser)
     add_device_options(parser)
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> Result:
             args.out,
             region=args.region,
             probabilities=args.probabilities,
+            repair_order=args.repair_order,
             label_format=args.format,
             kind=args.kind,
             series=args.series,
@@ -58,4 +60,5 @@ def _line(row: dict[str, Any]) -> str:
     if row["error"]:
         return f"{row['input']}: {row['error']}"
     tag = f"  {row['class']} {row['p_' + row['class']]:.3f} (not calibrated)" if row["class"] else ""
-    return f"{row['input']} -> {row['labels']}{tag}  {row['seconds']:.1f} s"
+    repaired = f"  order repaired in {row['repaired']:.1%} of the columns" if row.get("repaired") else ""
+    return f"{row['input']} -> {row['labels']}{tag}{repaired}  {row['seconds']:.1f} s"

@@ -7,15 +7,17 @@ more: they are brought to the image's pixels, turned into labels and written, an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_medseg.inference.columns import ColumnConfidence
 from napari_medseg.inference.resampling import AxisMap
 from napari_medseg.inference.windows import AxisPlan
-from napari_medseg.structures import NOT_LOOKED_AT, ArrayLike
+from napari_medseg.structures import NOT_LOOKED_AT
 
 #: Bytes of float32 logits that are turned into labels at a time; about the size of a processor's cache.
 _BLOCK_BYTES = 8 * 2**20
@@ -65,6 +67,25 @@ class RowWriter:
         self._held -= count
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where a prediction is written.
+
+    Parameters
+    ----------
+    labels
+        uint8 array of the region's shape; None for a network that draws nothing.
+    probabilities
+        float16 array of the region's shape with the channels before the axes of a window; None where not wanted.
+    columns
+        Sums up how sure the network is; None where not wanted.
+    """
+
+    labels: Any
+    probabilities: Any = None
+    columns: ColumnConfidence | None = None
+
+
 class Canvas:
     """Blends the windows of one slice or volume and writes labels, and probabilities where asked for.
 
@@ -76,8 +97,8 @@ class Canvas:
         Working to image pixels per axis; their ranges are the region.
     values
         Label value per channel, the background first.
-    labels, probabilities
-        uint8 and float16 targets of the region's shape (probabilities with the channels first, after `index`).
+    targets
+        Where rows are written.
     index
         Position along the leading axes of the targets.
     looked_at
@@ -91,16 +112,17 @@ class Canvas:
         plans: Sequence[AxisPlan],
         maps: Sequence[AxisMap],
         values: Sequence[int],
-        labels: ArrayLike,
-        probabilities: ArrayLike | None,
+        targets: Targets,
         index: tuple[int, ...],
         looked_at: npt.NDArray[np.bool_] | None,
         device: torch.device,
     ) -> None:
         self._maps, self._values, self._looked_at = maps, values, looked_at
         self._needed = [m.needed for m in maps]
-        self._labels = RowWriter(labels, 0, index)
-        self._probabilities = RowWriter(probabilities, 1, index) if probabilities is not None else None
+        self._labels = RowWriter(targets.labels, 0, index)
+        wanted = targets.probabilities
+        self._probabilities = RowWriter(wanted, 1, index) if wanted is not None else None
+        self._columns, self._index = targets.columns, index
         height = min(plans[0].window + 1, self._needed[0][1] - self._needed[0][0])
         widths = [stop - start for start, stop in self._needed[1:]]
         # One row more than a window: interpolation looks one row back.
@@ -182,8 +204,13 @@ class Canvas:
         if self._looked_at is not None:
             labels[~self._looked_at[part]] = NOT_LOOKED_AT
         self._labels.write(labels)
+        if self._probabilities is None and self._columns is None:
+            return
+        shares = torch.softmax(logits, dim=0)
         if self._probabilities is not None:
-            self._probabilities.write(torch.softmax(logits, dim=0).half().cpu().numpy())
+            self._probabilities.write(shares.half().cpu().numpy())
+        if self._columns is not None:
+            self._columns.add(self._index, labels, shares.amax(dim=0).float().cpu().numpy())
 
 
 def label_of_largest(logits: torch.Tensor, values: Sequence[int]) -> torch.Tensor:

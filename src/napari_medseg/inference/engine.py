@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from napari_medseg.data.resampling import WindowReader, choose_level
 from napari_medseg.errors import Cancelled, ConfigError, ModelError, ReadError
+from napari_medseg.inference.columns import ColumnConfidence
 from napari_medseg.inference.job import Job, Window, plan_job
 from napari_medseg.inference.predictor import Predictor
 from napari_medseg.models.allocator import kept_memory
@@ -30,7 +31,7 @@ guard_torch_import()
 
 import torch  # noqa: E402 - after the guard
 
-from napari_medseg.inference.canvas import Canvas  # noqa: E402 - imports torch
+from napari_medseg.inference.canvas import Canvas, Targets  # noqa: E402 - imports torch
 from napari_medseg.models.compute import Compute  # noqa: E402 - imports torch
 
 #: Pixels of one batch: what a processor works on at its best rate, and what keeps a GPU busy.
@@ -48,6 +49,7 @@ def predict(
     region: Box | None = None,
     mask: npt.NDArray[np.bool_] | None = None,
     probabilities: bool = False,
+    confidence: bool = False,
     out: Any = None,
     batch: int | None = None,
     compute: Compute | None = None,
@@ -70,6 +72,8 @@ def predict(
         mask may be coarse). Windows without a pixel of it are skipped; labels outside are 255.
     probabilities
         Whether to return probabilities as well; takes 2 bytes per class and pixel.
+    confidence
+        Whether to return the confidence of every column (`ColumnConfidence`); only for predictors of planes.
     out
         Array (uint8, the region's shape) that receives the labels, a zarr array in whole chunk rows; None makes a
         numpy array. The attribute `COMPLETE` of a zarr array is False until the last row is written.
@@ -105,7 +109,8 @@ def predict(
     floats = None
     if probabilities and predictor.classes:
         floats = np.zeros((*shape[: job.lead], planes, *shape[job.lead :]), np.float16)
-    run = _Run(predictor, image, job, labels, floats, batch, compute or _PLAIN)
+    columns = ColumnConfidence(shape) if confidence and predictor.classes and len(predictor.window) == 2 else None
+    run = _Run(predictor, image, job, Targets(labels, floats, columns), batch, compute or _PLAIN)
     with kept_memory():
         run.execute(progress, cancel)
     _mark(labels, complete=True)
@@ -114,6 +119,7 @@ def predict(
         classes=tuple(predictor.classes),
         tag=run.tag(),
         probabilities=None if floats is None else np.moveaxis(floats, job.lead, 0),
+        confidence=None if columns is None else columns.values(),
         region=job.region,
         seconds=time.perf_counter() - started,
         notes=tuple(run.notes),
@@ -142,14 +148,13 @@ class _Run:
         predictor: Predictor,
         image: Image,
         job: Job,
-        labels: Any,
-        floats: npt.NDArray[np.float16] | None,
+        targets: Targets,
         batch: int | None,
         compute: Compute,
     ) -> None:
         self.notes: list[str] = []
         self._predictor, self._image, self._job, self._compute = predictor, image, job, compute
-        self._labels, self._floats = labels, floats
+        self._targets = targets
         self._device = torch.device(compute.device)
         self._sizes = tuple(plan.window for plan in job.plans)
         pixels = _BATCH_PIXELS.get(self._device.type, _BATCH_PIXELS["cuda"])
@@ -255,7 +260,7 @@ class _Run:
             areas = torch.tensor([window.area for window in windows], dtype=torch.float32)
             self._tag_sum += (tag_logits.float().cpu() * areas[:, None]).sum(dim=0)
             self._tag_area += sum(window.area for window in windows)
-        if self._labels is not None:
+        if self._targets.labels is not None:
             assert mask_logits is not None, "a predictor with mask classes gives mask logits"
             for window, logits in zip(windows, mask_logits, strict=True):
                 self._canvas_of(window).add(window.position, logits)
@@ -271,8 +276,7 @@ class _Run:
             self._job.plans,
             self._job.maps,
             [0, *(c.value for c in self._predictor.classes)],
-            self._labels,
-            self._floats,
+            self._targets,
             window.slice_index,
             None if looked_at is None else looked_at[window.slice_index],
             self._device,

@@ -27,7 +27,7 @@ from safetensors.numpy import load_file, save_file
 from napari_medseg.config import Settings, describe_fault
 from napari_medseg.errors import InputNotFoundError, ModelError, WriteError
 from napari_medseg.io.atomic import replacing
-from napari_medseg.structures import MaskClass, Split
+from napari_medseg.structures import MaskClass, Split, Surface
 
 METADATA_KEY = "napari-medseg"
 FORMAT_VERSION = 1
@@ -103,6 +103,7 @@ class TrainingSummary(Settings):
     )
     stages: tuple[StageSummary, ...] = Field((), description="The stages in order.")
     scores: dict[str, Score] = Field(default_factory=dict, description="Final validation figures.")
+    candidates: tuple[dict[str, Any], ...] = Field((), description="What was compared, where there were several.")
     seed: int = Field(0, description="Seed of the run.")
 
 
@@ -114,6 +115,7 @@ class ModelCard(Settings):
     config: dict[str, Any] = Field(description="The scheme's full settings.")
     classes: tuple[MaskClass, ...] = Field((), description="Mask classes in channel order after the background.")
     tags: tuple[str, ...] = Field((), description="Tag names in channel order.")
+    surfaces: tuple[Surface, ...] = Field((), description="Surfaces between layers (OCT) from top to bottom.")
     preprocessing: dict[str, Any] = Field(default_factory=dict, description="Plain values that repeat preprocessing.")
     expects: Expects = Field(description="What an input image must look like.")
     training: TrainingSummary = Field(default_factory=TrainingSummary, description="What the model learned from.")
