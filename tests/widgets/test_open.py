@@ -8,8 +8,10 @@ import tifffile
 from qtpy.QtCore import Qt
 
 from napari_medseg.data.dataset import Dataset
+from napari_medseg.structures import DatasetInfo
 from napari_medseg.widgets.open_panel import OpenPanel
 from napari_medseg.widgets.session import session_of
+from tests.io.oct.writers import write_e2e
 
 from .helpers import make_dataset
 
@@ -86,3 +88,82 @@ def test_several_files_become_cases(desk, qtbot, tmp_path):
     qtbot.mouseClick(panel.add, Qt.MouseButton.LeftButton)
     dataset = Dataset.open(tmp_path / "data")
     assert {dataset.image_path(case) for case in dataset.cases[1:]} == set(paths)
+
+
+@pytest.fixture
+def e2e(tmp_path):
+    stored = np.random.default_rng(0).integers(20000, 62000, (3, 64, 96), dtype=np.uint16)
+    layers = {0: np.full((3, 96), 20, np.float32), 1: np.full((3, 96), 40, np.float32)}
+    return write_e2e(tmp_path / "a.e2e", [{"bscans": stored, "layers": layers}, {"bscans": stored[:1], "pattern": 2}])
+
+
+def test_an_oct_file_is_loaded_with_layers_fundus_and_the_spacing_that_was_typed(desk, qtbot, e2e):
+    viewer, panel = desk
+    look(qtbot, panel, e2e)
+    assert panel.series.count() == 2
+    assert not panel.spacing.isVisible()
+    assert panel.missing.oct["y"].text() == "3.9"
+    panel.missing.oct["x"].setText("11,5")
+    panel.missing.oct["z"].setText("")
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    bscans, device, fundus = viewer.layers
+    assert [layer.name for layer in viewer.layers] == ["a", "a · device layers", "a · fundus"]
+    assert tuple(bscans.scale) == (1, 1, 1)
+    assert bscans.metadata["medseg"]["spacing"] == pytest.approx((1.0, 0.0039, 0.0115))
+    assert bscans.metadata["medseg"]["units"] == ("pixel", "millimeter", "millimeter")
+    assert bscans.metadata["medseg"]["surfaces"]["ILM"].shape == (3, 96)
+    assert set(np.unique(device.data)) == {0, 1}
+    assert (device.data[:, 21:41] == 1).all()
+    panel.true_aspect.setChecked(True)
+    assert tuple(bscans.scale) == tuple(device.scale) == pytest.approx((1.0, 0.0039, 0.0115))
+    assert {str(layer.units[-1]) for layer in viewer.layers} == {"millimeter"}
+    assert fundus.translate[-1] > 96 * 0.0115
+    panel.true_aspect.setChecked(False)
+    assert {str(layer.units[-1]) for layer in viewer.layers} == {"pixel"}
+
+
+def test_depth_without_width_is_refused(desk, qtbot, e2e):
+    viewer, panel = desk
+    look(qtbot, panel, e2e)
+    panel.missing.oct["x"].setText("")
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    assert "type both" in panel.notice.words
+    assert len(viewer.layers) == 0
+
+
+def test_what_was_typed_and_chosen_becomes_cells_of_the_case(desk, qtbot, e2e, tmp_path):
+    viewer, panel = desk
+    Dataset.create(tmp_path / "data", DatasetInfo(name="test", kind="oct"))
+    session_of(viewer).open_dataset(tmp_path / "data")
+    look(qtbot, panel, e2e)
+    panel.missing.oct["x"].setText("11.5")
+    qtbot.mouseClick(panel.add, Qt.MouseButton.LeftButton)
+    panel._change_series(1)
+    qtbot.waitUntil(lambda: panel.image is not None, timeout=15_000)
+    qtbot.mouseClick(panel.add, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.add, Qt.MouseButton.LeftButton)
+    dataset = Dataset.open(tmp_path / "data")
+    volume, circle = dataset.cases
+    assert dataset.image_path(volume) == dataset.image_path(circle) == e2e
+    assert dict(volume.extra) == {"spacing": "0.1448,0.0039,0.0115", "series": ""}
+    assert dict(circle.extra) == {"spacing": "", "series": "1"}
+    assert dataset.read_image(volume).spacing == pytest.approx((0.1448, 0.0039, 0.0115))
+    assert dataset.read_image(circle).shape == (64, 96)
+    assert not list((tmp_path / "data").glob("images/*"))
+
+
+def test_a_picture_can_be_called_oct(desk, qtbot, tmp_path):
+    viewer, panel = desk
+    tifffile.imwrite(tmp_path / "a.tif", np.repeat(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64, 1), 3, axis=2))
+    look(qtbot, panel, tmp_path / "a.tif")
+    assert panel.image.rgb
+    panel.kind.setCurrentIndex(1)
+    panel.kind.activated.emit(1)
+    qtbot.waitUntil(lambda: panel.image is not None, timeout=15_000)
+    assert (panel.image.kind, panel.image.axes) == ("oct", "yx")
+    panel.missing.oct["y"].setText("4")
+    panel.missing.oct["x"].setText("12")
+    panel.missing.eye.setCurrentIndex(1)
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    facts = viewer.layers[0].metadata["medseg"]
+    assert (facts["spacing"], facts["laterality"]) == ((0.004, 0.012), "R")

@@ -65,6 +65,7 @@ def _facts(image: Image) -> dict[str, Any]:
         "warnings": list(image.warnings),
         "spacing": image.spacing,
         "units": image.units,
+        "typed_spacing": bool(image.metadata.get("typed_spacing")),
     }
     if image.oct is not None:
         facts |= {

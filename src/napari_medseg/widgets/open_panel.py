@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import napari
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QMenu, QPushButton, QWidget
 
-from napari_medseg.errors import ConfigError
 from napari_medseg.hooks import image_layers
 from napari_medseg.io import read
-from napari_medseg.structures import Image
+from napari_medseg.structures import Image, Kind
 from napari_medseg.widgets.adding import add_files
+from napari_medseg.widgets.aspect import set_true_aspect, switch_aspect
 from napari_medseg.widgets.drop_area import DropArea
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.facts import facts_of
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.look import SentenceLabel
+from napari_medseg.widgets.missing_facts import MissingFacts
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import button, heading, panel_layout, row, words
 from napari_medseg.widgets.session import session_of
@@ -72,22 +71,27 @@ class OpenPanel(QWidget):
         self.series = QComboBox()
         self.series.setObjectName("series")
         self.series.activated.connect(self._change_series)
-        self.spacing = QLineEdit()
-        self.spacing.setObjectName("spacing")
-        self.spacing.setPlaceholderText("unknown: type it, e.g. 0.5")
-        self.unit = QComboBox()
-        self.unit.addItem("µm", "micrometer")
-        self.unit.addItem("mm", "millimeter")
-        self._spacing_row = QWidget()
-        self._spacing_row.setLayout(row(self.spacing, self.unit, stretch=self.spacing))
+        self.kind = QComboBox()
+        self.kind.setObjectName("kind")
+        self.kind.addItem("what the file says", None)
+        self.kind.addItem("OCT: B-scans of the retina", "oct")
+        self.kind.activated.connect(lambda _: self.look_at(self.paths))
+        self.missing = MissingFacts()
+        self.spacing = self.missing.spacing
+        self.true_aspect = QCheckBox("True proportions")
+        self.true_aspect.setObjectName("true_aspect")
+        self.true_aspect.setToolTip("B-scans in millimetres; without it pixel by pixel, which is better to draw in")
+        self.true_aspect.toggled.connect(lambda on: switch_aspect(self.viewer, on))
         self.warnings = SentenceLabel()
         layout.addWidget(self.title)
         layout.addLayout(self._facts)
         choices = QFormLayout()
+        choices.addRow("Kind", self.kind)
         choices.addRow("Image", self.series)
-        choices.addRow("Pixel size", self._spacing_row)
         self._choices = choices
         layout.addLayout(choices)
+        layout.addWidget(self.missing)
+        layout.addWidget(self.true_aspect)
         layout.addWidget(self.warnings)
         return found
 
@@ -98,10 +102,12 @@ class OpenPanel(QWidget):
         if self._job is not None:
             self._job.cancel()
         self.notice.clear()
-        self.paths = tuple(paths)
+        if tuple(paths) != self.paths:
+            self.kind.setCurrentIndex(self.kind.findData(self._usual_kind()))
+        self.paths, kind = tuple(paths), self.kind.currentData()
         self._show_image(None)
         self.drop.say(f"Looking at {paths[0].name}…")
-        self._job = ThreadJob(lambda _: read(paths[0], series=series))
+        self._job = ThreadJob(lambda _: read(paths[0], kind=kind, series=series))
         self._job.result.connect(self._show_image)
         self._job.failed.connect(self.notice.show_error)
         self._job.finished.connect(self.drop.rest)
@@ -124,7 +130,10 @@ class OpenPanel(QWidget):
         self.series.addItems([name or f"{index + 1}" for index, name in enumerate(image.series_names)])
         self.series.setCurrentIndex(image.series)
         self._choices.setRowVisible(self.series, len(image.series_names) > 1)
-        self._choices.setRowVisible(self._spacing_row, image.spacing is None)
+        # Scanners' own files and slides say what they are.
+        self._choices.setRowVisible(self.kind, image.kind == "image" or self.kind.currentData() is not None)
+        self.missing.ask(image)
+        self.true_aspect.setVisible(image.kind == "oct")
         self.warnings.say("warning", " ".join(image.warnings))
 
     def _update_buttons(self) -> None:
@@ -136,53 +145,45 @@ class OpenPanel(QWidget):
     def _change_series(self, index: int) -> None:
         self.look_at(self.paths, series=index)
 
+    def _usual_kind(self) -> Kind | None:
+        """What images of the open data set are, where files may leave it open."""
+        dataset = self.session.dataset
+        return "oct" if dataset is not None and dataset.info.kind == "oct" else None
+
     @shown_errors
     def _load(self) -> None:
         if self.image is None:
             return
-        chosen = self._with_spacing(self.image)
-        images = [chosen, *(self._with_spacing(read(path)) for path in self.paths[1:])]
+        kind = self.kind.currentData()
+        chosen = self.missing.completed(self.image)
+        images = [chosen, *(self.missing.completed(read(path, kind=kind)) for path in self.paths[1:])]
         for image in images:
-            for data, keywords, kind in image_layers(image):
-                getattr(self.viewer, f"add_{kind}")(data, **keywords)
+            for data, keywords, layer_type in image_layers(image):
+                getattr(self.viewer, f"add_{layer_type}")(data, **keywords)
+        if any(image.kind == "oct" for image in images):
+            set_true_aspect(self.viewer.layers, self.true_aspect.isChecked())
         self.viewer.reset_view()
         self.notice.show_info(f"Loaded {chosen.name}." if len(images) == 1 else f"Loaded {len(images)} images.")
 
     @shown_errors
     def _add(self) -> None:
-        """Add the files as cases; one whose pixel size was typed or series chosen is loaded and added from there."""
+        """Add the files as cases; what was typed, and which series, become cells of their rows."""
         dataset = self.session.dataset
         if dataset is None or self.image is None:
             return
-        is_changed = bool(self.image.series) or (self.image.spacing is None and bool(self.spacing.text().strip()))
-        if is_changed:
-            added = [dataset.add_image(self._with_spacing(self.image), self.image.name)]
-        else:
-            added = add_files(dataset, self.paths)
+        columns = self.missing.columns(self.image)
+        if self.image.series:
+            columns["series"] = str(self.image.series)
+        added = add_files(dataset, self.paths, columns)
         self.session.cases_changed.emit()
         self.notice.show_info(f"Added {len(added)} case{'' if len(added) == 1 else 's'} to {dataset.info.name}.")
-
-    def _with_spacing(self, image: Image) -> Image:
-        """The image with the pixel size that was typed, where its file has none."""
-        text = self.spacing.text().strip().replace(",", ".")
-        if image.spacing is not None or not text:
-            return image
-        try:
-            step = float(text)
-        except ValueError:
-            step = math.nan
-        if not (math.isfinite(step) and step > 0):
-            raise ConfigError(f"Pixel size '{text}' is not a length: type a number such as 0.5, or leave it empty.")
-        ndim = len(image.spatial_axes)
-        unit = self.unit.currentData()
-        return replace(image, spacing=(step,) * ndim, units=(unit,) * ndim)
 
     def _choose_files(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(self, "Open images")
         self.look_at([Path(name) for name in names])
 
     def _choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr or a folder of slices")
+        folder = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr, an XML export or a folder of slices")
         if folder:
             self.look_at([Path(folder)])
 
