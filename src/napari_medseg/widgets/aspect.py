@@ -56,8 +56,7 @@ def set_true_aspect(layers: Iterable[Layer], on: bool) -> None:
     everything = list(layers)
     moves = {_space_now(layer): _wanted(layer, on) for layer in everything if is_scan(layer)}
     for layer in everything:
-        places = layer.metadata.get("medseg", {}).get("places")
-        if places is not None:
+        if (places := _places_of(layer)) is not None:
             place = places["true" if on else "pixel"]
             _show(layer, _Space(tuple(place["scale"]), tuple(place["units"])))
             layer.translate = place["translate"]
@@ -69,13 +68,21 @@ def set_true_aspect(layers: Iterable[Layer], on: bool) -> None:
 
 
 def switch_aspect(viewer: napari.Viewer, on: bool) -> None:
-    """`set_true_aspect` for a viewer, which goes on to show the same B-scan, as large as it fits."""
+    """`set_true_aspect` for a viewer, which goes on to show the same B-scan, as large as it fits.
+
+    A fundus picture beside it stays in view unless it is hidden.
+    """
     step = viewer.dims.current_step
     set_true_aspect(viewer.layers, on)
     viewer.dims.current_step = step
-    scans = [layer for layer in viewer.layers if is_scan(layer)]
-    if scans:
-        viewer.fit_to_view(layers=scans)
+    shown = [layer for layer in viewer.layers if is_scan(layer) or (layer.visible and _places_of(layer) is not None)]
+    if shown:
+        viewer.fit_to_view(layers=shown)
+
+
+def _places_of(layer: Layer) -> dict[str, dict[str, Any]] | None:
+    places: dict[str, dict[str, Any]] | None = layer.metadata.get("medseg", {}).get("places")
+    return places
 
 
 def _space_now(layer: Layer) -> _Space:

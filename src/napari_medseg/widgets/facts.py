@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_medseg.structures import Image
+from napari_medseg.structures import Image, OctScan
 
 _SHORT_UNITS = {"micrometer": "µm", "millimeter": "mm", "nanometer": "nm", "centimeter": "cm", "second": "s"}
 
@@ -19,12 +19,21 @@ def facts_of(image: Image) -> dict[str, str]:
     """
     colors = "colour" if image.rgb else f"{image.num_channels} channels" if image.num_channels > 1 else "grey"
     facts = {"Kind": f"{image.kind}, {colors}, {image.dtype}", "Size": _size(image), "Spacing": spacing_text(image)}
+    if image.oct is not None:
+        eye = {"R": "right eye", "L": "left eye"}.get(image.oct.laterality, "")
+        parts = (image.oct.pattern, eye, image.oct.device, _surfaces(image.oct))
+        facts |= {"Scan": ", ".join(part for part in parts if part)} if any(parts) else {}
     if image.channels and not image.rgb:
         facts["Channels"] = ", ".join(image.channels)
     if len(image.levels) > 1:
         widths = (str(level.shape[image.axes.index("x")]) for level in image.levels)
         facts["Levels"] = f"{len(image.levels)}, {', '.join(widths)} pixels wide"
     return facts
+
+
+def _surfaces(scan: OctScan) -> str:
+    count = len(scan.surfaces)
+    return f"{count} surface{'s'[: count != 1]} of the device" if count else ""
 
 
 def spacing_text(image: Image) -> str:

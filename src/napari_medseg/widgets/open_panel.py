@@ -158,8 +158,12 @@ class OpenPanel(QWidget):
         chosen = self.missing.completed(self.image)
         images = [chosen, *(self.missing.completed(read(path, kind=kind)) for path in self.paths[1:])]
         for image in images:
-            for data, keywords, layer_type in image_layers(image):
+            first, *others = (
                 getattr(self.viewer, f"add_{layer_type}")(data, **keywords)
+                for data, keywords, layer_type in image_layers(image)
+            )
+            if others:
+                self.viewer.layers.selection.active = first
         if any(image.kind == "oct" for image in images):
             set_true_aspect(self.viewer.layers, self.true_aspect.isChecked())
         self.viewer.reset_view()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MOST_PIXELS = 2**29
 #: Room between the B-scan and the fundus picture at its right, as a share of the B-scan's width.
 _GAP = 0.04
+#: B-scans may leave the fundus picture by this share of its size.
+_NEAR = 0.5
 #: Fainter than what people draw.
 _DEVICE_OPACITY = 0.25
 _LINES_COLOR = "#56b4e9"
@@ -95,9 +97,15 @@ def _fundus(image: Image, scan: OctScan, localizer: Image) -> list[LayerData]:
     limits = {"contrast_limits": (0, 255)} if pixels.dtype == np.uint8 else {}
     picture = {"name": f"{image.name} · fundus", "rgb": localizer.rgb, **limits, **shown}
     layers: list[LayerData] = [(pixels, picture, "image")]
-    if scan.positions is not None:
+    if scan.positions is not None and _lie_on(scan.positions, pixels.shape):
         layers.append(_bscan_places(image, scan, scan.positions, shown))
     return layers
+
+
+def _lie_on(positions: npt.NDArray[np.float64], shape: tuple[int, ...]) -> bool:
+    """Whether B-scans lie on the picture or near it; in anonymised files the two may not belong together."""
+    share = positions / np.asarray(shape[:2], np.float64)
+    return bool(((share > -_NEAR) & (share < 1 + _NEAR)).all())
 
 
 def _places(image: Image, localizer: Image) -> dict[str, dict[str, Any]]:
