@@ -58,13 +58,19 @@ def _add_import(actions: Any) -> None:
     parser.add_argument("--masks", metavar="SUB", help="folder of the masks inside SOURCE")
     parser.add_argument("--table", metavar="CSV", help="a row per image")
     parser.add_argument("--id", metavar="COL", help="column that matches image names (default: the first)")
-    for name in ("tag", "grade", "group", "source"):
+    for name in ("tag", "grade", "group", "source", "laterality"):
         parser.add_argument(f"--{name}", dest=f"{name}_column", metavar="COL", help=f"column that holds the {name}")
     parser.add_argument(
         "--classes", type=_classes, metavar="VALUE=NAME,...", help="what the values in masks mean; 'background' is 0"
     )
     parser.add_argument("--ignore", type=_values, default=[], metavar="VALUE,...", help="values: not looked at")
     parser.add_argument("--instances", metavar="NAME", help="masks hold object numbers of this one class")
+    parser.add_argument(
+        "--spacing",
+        type=_numbers,
+        metavar="[Z,]Y,X",
+        help="millimetres per pixel, where files do not say: depth,width of a B-scan, before them between B-scans",
+    )
     parser.add_argument("--source-value", default="", metavar="NAME", help="source of all cases, e.g. the device")
     parser.add_argument("--name", help="default: the folder's name")
     parser.add_argument("--kind", default="image", help="image, slide, oct, ct, mr or ultrasound")
@@ -140,6 +146,8 @@ def _import(args: argparse.Namespace) -> Result:
         grade_column=args.grade_column,
         group_column=args.group_column,
         source_column=args.source_column,
+        laterality_column=args.laterality_column,
+        spacing=args.spacing,
         classes=args.classes,
         ignore=args.ignore,
         instances=args.instances,

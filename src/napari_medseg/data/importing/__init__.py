@@ -19,6 +19,7 @@ from napari_medseg.data.importing.plan import Options, Planner, Say
 from napari_medseg.data.importing.values import values_in
 from napari_medseg.data.importing.writing import write_dataset
 from napari_medseg.data.label_files import bands
+from napari_medseg.data.scan_columns import format_spacing, parse_spacing
 from napari_medseg.errors import DatasetError, InputNotFoundError
 from napari_medseg.io import read_labels
 from napari_medseg.structures import KINDS, Kind, Progress
@@ -39,12 +40,14 @@ def import_dataset(
     grade_column: str | None = None,
     group_column: str | None = None,
     source_column: str | None = None,
+    laterality_column: str | None = None,
     classes: Mapping[int, str] | None = None,
     ignore: Sequence[int] = (),
     instances: str | None = None,
     implies: Mapping[str, str] | None = None,
     layers: Sequence[str] = (),
     source_value: str = "",
+    spacing: Sequence[float] | None = None,
     format: str | None = None,
     name: str | None = None,
     kind: Kind = "image",
@@ -65,8 +68,8 @@ def import_dataset(
         Folders inside `source`; found by their usual names when None (``images``, ``masks``, ...).
     table
         CSV with a row per image, inside `source` or a path of its own.
-    id_column, tag_column, grade_column, group_column, source_column
-        Its columns; the id matches image names and is the first column when None.
+    id_column, tag_column, grade_column, group_column, source_column, laterality_column
+        Its columns; the id matches image names and is the first column when None. Laterality is R or L (OCT).
     classes
         Which value in the masks is which class. Several values may share a name; the name ``background`` stands for 0,
         and listing 0 makes 0 a class too. When None, masks of 0 and one other value give the class ``foreground``.
@@ -81,6 +84,8 @@ def import_dataset(
         background; they declare the data set's surfaces.
     source_value
         Source of all cases, e.g. the device; not together with `source_column`.
+    spacing
+        Millimetres per pixel along ``y, x`` or ``z, y, x``, for images whose files do not say; it becomes a column.
     format
         ``folders`` (default) or ``folders-per-class``: a sub-folder per tag.
     name, kind
@@ -117,12 +122,21 @@ def import_dataset(
         masks=masks,
         table=table,
         id_column=id_column,
-        columns={"tag": tag_column, "grade": grade_column, "group": group_column, "source": source_column},
+        columns={
+            "tag": tag_column,
+            "grade": grade_column,
+            "group": group_column,
+            "source": source_column,
+            "laterality": laterality_column,
+        },
         say=say or _say_nothing,
     )
     cases = planner(options)
-    if source_value:
-        cases = [replace(case, cells={**case.cells, "source": source_value}) for case in cases]
+    common = {"source": source_value} if source_value else {}
+    if spacing is not None:
+        common["spacing"] = format_spacing(spacing)
+        parse_spacing(common["spacing"])
+    cases = [replace(case, cells={**case.cells, **common}) for case in cases]
     return write_dataset(
         Path(out).absolute(),
         cases,

@@ -19,6 +19,7 @@ from napari_medseg.data.label_files import bands, shape_text
 from napari_medseg.data.layers import surfaces_of_layers, with_structure_colors
 from napari_medseg.data.making import made_at_once, refuse_full_folder
 from napari_medseg.data.rows import COLUMNS
+from napari_medseg.data.scan_columns import SCAN_COLUMNS, check_laterality, parse_spacing, with_spacing
 from napari_medseg.data.table import Table
 from napari_medseg.errors import DatasetError, MedsegError
 from napari_medseg.io import read, read_labels, write_labels
@@ -80,11 +81,14 @@ def _look(cases: Sequence[PlannedCase], kind: Kind, progress: Progress) -> list[
     for number, case in enumerate(cases):
         progress(number, 2 * len(cases), f"Looking at {case.image.name}")
         try:
+            check_laterality(case.cells.get("laterality", ""))
             image = read(case.image, kind=None if kind == "image" else kind)
+            image = with_spacing(image, parse_spacing(case.cells.get("spacing", "")))
             values = frozenset(_mask_values(case.mask, image)) if case.mask is not None else frozenset()
             seen.append(_Seen(image, values))
         except MedsegError as error:
-            problems.append(str(error).rstrip("."))
+            place = f"{case.image.name}: " if case.image.name not in str(error) else ""
+            problems.append(f"{place}{str(error).rstrip('.')}")
     refuse(problems)
     return seen
 
@@ -135,7 +139,8 @@ def _write(
             write_labels(path, labels, classes=info.classes, spacing=found.image.spacing, units=found.image.units)
             label = path.name
         rows.append(_row(case, out, label))
-    table = Table(columns=COLUMNS, rows=tuple(tuple(row[name] for name in COLUMNS) for row in rows))
+    columns = (*COLUMNS, *(name for name in SCAN_COLUMNS if any(row.get(name) for row in rows)))
+    table = Table(columns=columns, rows=tuple(tuple(row.get(name, "") for name in columns) for row in rows))
     history = History(folder / "history", author_name())
     history.write(*(history.change(row["case"], "add", after=row, revision=1) for row in rows))
     write_cases(folder, table)
