@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,17 +18,21 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton
 from skimage.draw import ellipse
 
+from napari_medseg.annotation.order import repair_order
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.synthetic import GLAND, make_dataset
 from napari_medseg.errors import ConfigError, DatasetError
-from napari_medseg.structures import MaskClass, Prediction, TagResult
+from napari_medseg.io.model_file import read_model, write_model
+from napari_medseg.structures import MaskClass, Prediction, Surface, TagResult
 from napari_medseg.widgets.accepting import accept, to_own_values
 from napari_medseg.widgets.batch import MOST_CHARACTERS, BatchJob, plan_batches
 from napari_medseg.widgets.jobs import Job
 from napari_medseg.widgets.layer_images import drawn_region, image_of_layer
-from napari_medseg.widgets.model_card import ModelChooser
+from napari_medseg.widgets.model_card import ModelChooser, known_scores
 from napari_medseg.widgets.prediction_layers import add_prediction
-from napari_medseg.widgets.result_rows import Result, ResultRows, tag_of_row
+from napari_medseg.widgets.result_card import figure_name, table_texts
+from napari_medseg.widgets.result_rows import Result, ResultRows, facts_of_row, tag_of_row
+from napari_medseg.widgets.taking_over import case_of_layer
 
 from .helpers import row_in_another_process
 
@@ -48,11 +53,11 @@ def trained(tmp_path_factory) -> Path:
 
 
 def test_files_are_batched_by_region_and_fit_a_command_line():
-    long = [(Path(f"/data/{'x' * 100}/{i}.png"), "") for i in range(500)]
-    batches = plan_batches([*long, (Path("a.png"), "0:4,0:4"), *long])
+    long = [(Path(f"/data/{'x' * 100}/{i}.png"), "", "") for i in range(500)]
+    batches = plan_batches([*long, (Path("a.png"), "0:4,0:4", ""), *long])
     assert [batch.region for batch in batches][-1] == "0:4,0:4"
     whole = [path for batch in batches if not batch.region for path in batch.inputs]
-    assert whole == [path for path, _ in long]
+    assert whole == [path for path, *_ in long]
     assert all(sum(len(str(path)) + 3 for path in batch.inputs) <= MOST_CHARACTERS for batch in batches)
 
 
@@ -70,8 +75,9 @@ def test_a_batch_job_runs_all_and_stops_at_the_first_that_fails(qtbot, tmp_path)
         "utf-8",
     )
     program = (sys.executable, str(script))
-    items = [(Path("a"), ""), (Path("b"), "0:2,0:2"), (Path("bad"), "0:3,0:3"), (Path("never"), "0:4,0:4")]
-    job = BatchJob(Path("m"), plan_batches(items), tmp_path / "out", program=program)
+    items = [(Path("a"), "", "1"), (Path("b"), "0:2,0:2", ""), (Path("bad"), "0:3,0:3", ""), (Path("never"), "0:4", "")]
+    options = ["--kind", "oct"]
+    job = BatchJob(Path("m"), plan_batches(items), tmp_path / "out", options=options, program=program)
     rows, faults = [], []
     job.predicted.connect(rows.append)
     job.failed.connect(lambda text, details: faults.append(text))
@@ -79,7 +85,9 @@ def test_a_batch_job_runs_all_and_stops_at_the_first_that_fails(qtbot, tmp_path)
         job.start()
     assert caught.args == ["failed"]
     assert [row["input"] for row in rows] == ["a", "b", "bad"]
-    assert rows[1]["argv"][-4:] == ["--region", "0:2,0:2", "--events", "json"]
+    assert rows[0]["argv"][-6:] == ["--series", "1", "--kind", "oct", "--events", "json"]
+    assert rows[1]["argv"][-6:] == ["--region", "0:2,0:2", "--kind", "oct", "--events", "json"]
+    assert [row["series"] for row in rows] == ["1", "", ""]
     assert len({row["argv"][row["argv"].index("--out") + 1] for row in rows}) == 3
     assert len(faults) == 1
 
@@ -184,6 +192,44 @@ def test_layers_of_a_region_lie_where_it_is(image_layer, rotate):
     again = add_prediction(viewer, a_prediction(), model="m1", beside=image)
     assert again[0] is not labels
     assert labels in viewer.layers
+
+
+@pytest.mark.parametrize("lead", [(), (4,)])
+def test_confidence_is_a_strip_below_the_image_and_unsure_columns_are_bright(lead):
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((*lead, 100, 80)), name="scan", scale=(1,) * len(lead) + (0.5, 2))
+    confidence = np.ones((*lead, 40), np.float32)
+    confidence[..., 10], confidence[..., 11] = 0.5, np.nan
+    region = (*((0, n) for n in lead), (0, 100), (20, 60))
+    given = replace(a_prediction(region=region), confidence=confidence, probabilities=None)
+    _, strip = add_prediction(viewer, given, model="m1", beside=image)
+    assert strip.name == "scan · m1 confidence per column"
+    first = strip.data_to_world((0,) * strip.ndim)
+    assert first[-2] > image.data_to_world((0,) * len(lead) + (99, 0))[-2]
+    np.testing.assert_allclose(first[-1], image.data_to_world((0,) * len(lead) + (0, 20))[-1])
+    assert strip.data.shape[-1] == 40
+    shown = strip.colormap.map(np.clip((strip.data[..., 0, :].reshape(-1, 40)[0] - 0.5) / 0.5, 0, 1))
+    brightness = shown[:, :3].sum(axis=1)
+    assert (brightness[[10, 11]] > 2 * brightness[0]).all()
+
+
+def test_the_series_of_a_file_tells_which_case_a_layer_is(closed_session):
+    dataset = closed_session.dataset
+    first = dataset.cases[0]
+    path = dataset.image_path(first)
+    other = dataset.add_case(path, case="other eye", extra={"series": "1"})
+    layer = ImageLayer(np.zeros((4, 4)), metadata={"path": str(path.resolve()), "series": 1})
+    assert case_of_layer(closed_session, layer) == other.case
+    layer.metadata["series"] = 0
+    assert case_of_layer(closed_session, layer) == first.case
+
+
+def test_a_row_tells_of_confidence_and_repaired_order():
+    assert facts_of_row({"confidence": 0.914, "repaired": "0.032"}) == [
+        "Confidence 0.91 on average.",
+        "The order of layers was repaired in 3.2% of the columns.",
+    ]
+    assert facts_of_row({"confidence": "", "repaired": ""}) == facts_of_row({}) == []
 
 
 def test_values_follow_the_names_of_classes():
@@ -317,6 +363,32 @@ def test_a_file_that_is_no_model_is_a_sentence(qtbot, tmp_path, content, words):
 
 
 @pytest.fixture
+def layered(tmp_path, trained) -> Path:
+    """A model that knows the surface above its one class, and was chosen from two candidates."""
+    card, tensors = read_model(trained / "model.safetensors")
+    surface = Surface(name="top", above="", below=card.classes[0].name)
+    candidates = ({"name": "a", "score": 0.8, "chosen": True}, {"name": "b", "score": 0.7})
+    training = card.training.model_copy(update={"candidates": candidates})
+    path = tmp_path / "layered.safetensors"
+    write_model(path, tensors, card.model_copy(update={"surfaces": (surface,), "training": training}))
+    return path
+
+
+def test_a_card_folds_candidates_and_further_scores(qtbot, layered, trained):
+    chooser = ModelChooser()
+    qtbot.addWidget(chooser)
+    chooser.choose(layered)
+    assert [line[0] for line in chooser._candidates.table.texts()] == ["a", "b"]
+    assert not chooser._candidates.isHidden()
+    assert not chooser._candidates.is_open()
+    scores = known_scores(chooser.card)
+    assert len(scores) > 3
+    assert table_texts(chooser._all_scores).keys() == {figure_name(name) for name in scores}
+    chooser.choose(trained)
+    assert chooser._candidates.isHidden()
+
+
+@pytest.fixture
 def panel(make_napari_viewer, qtbot, tmp_path, trained):
     """A Predict panel with a data set of two unlabelled cases, in a real window."""
     from napari_medseg.widgets.predict_panel import PredictPanel
@@ -390,6 +462,31 @@ def test_predict_correct_and_accept_by_clicks(panel, qtbot):
     click(qtbot, panel.results.row_of(region).findChild(QPushButton, "discard"))
     assert region.layers[0] not in viewer.layers
     assert region not in panel.results.results
+
+
+@pytest.mark.viewer
+def test_a_model_of_layers_repairs_their_order_and_says_how_sure_it_is(panel, qtbot, layered):
+    session, viewer = panel.session, panel.session.viewer
+    assert panel._repair_order.isHidden()
+    session.set_model(layered)
+    assert panel._repair_order.isVisible()
+    session.open_case("tissue_000")
+    panel._repair_order.setChecked(False)
+    run(qtbot, panel)
+    raw = viewer.layers.selection.active.data.copy()
+    drawn_by_device = viewer.add_labels(np.ones((64, 64), np.uint8), name="device layers")
+    panel._repair_order.setChecked(True)
+    run(qtbot, panel)
+    result = panel.results.results[0]
+    labels, strip = result.layers
+    assert "confidence" in strip.name
+    expected = repair_order(raw, (0, 1))
+    np.testing.assert_array_equal(labels.data, expected.labels)
+    told = [label.text() for label in panel.results.row_of(result).findChildren(QLabel)]
+    assert any(text.startswith("Confidence 0.") for text in told)
+    repaired = [note for note in result.notes if "order of layers" in note]
+    assert len(repaired) == bool(expected.changed_pixels)
+    assert (drawn_by_device.data == 1).all()
 
 
 @pytest.mark.viewer

@@ -21,31 +21,32 @@ class Batch:
 
     Parameters
     ----------
-    region
-        As in ``cases.csv``; empty for whole images.
+    region, series
+        As in ``cases.csv``; empty for whole images, and for the first series of a file.
     inputs
         Files or folders.
     """
 
     region: str
     inputs: tuple[Path, ...]
+    series: str = ""
 
 
-def plan_batches(items: Iterable[tuple[Path, str]]) -> list[Batch]:
-    """Group (file, region) pairs so that each batch has one region and fits a command line; a file comes once.
+def plan_batches(items: Iterable[tuple[Path, str, str]]) -> list[Batch]:
+    """Group (file, region, series) so that each batch has one region and series and fits a command line.
+
+    A file comes once for each of them.
 
     Examples
     --------
-    >>> [
-    ...     len(b.inputs)
-    ...     for b in plan_batches([(Path("a"), ""), (Path("b"), "0:4,0:4"), (Path("c"), ""), (Path("a"), "")])
-    ... ]
+    >>> items = [(Path("a"), "", ""), (Path("b"), "0:4,0:4", ""), (Path("c"), "", ""), (Path("a"), "", "")]
+    >>> [len(batch.inputs) for batch in plan_batches(items)]
     [2, 1]
     """
-    by_region: dict[str, dict[Path, None]] = {}
-    for path, region in items:
-        by_region.setdefault(region, {})[path] = None
-    return [Batch(region, part) for region, paths in by_region.items() for part in _fitting(paths)]
+    alike: dict[tuple[str, str], dict[Path, None]] = {}
+    for path, region, series in items:
+        alike.setdefault((region, series), {})[path] = None
+    return [Batch(region, part, series) for (region, series), paths in alike.items() for part in _fitting(paths)]
 
 
 def _fitting(paths: Iterable[Path]) -> Iterator[tuple[Path, ...]]:
@@ -72,6 +73,8 @@ class BatchJob(Job):
         What to predict.
     out
         Folder for labels and tables; several batches get a folder each in it.
+    options
+        Further options of the command.
     program
         As of `ChildJob`.
     """
@@ -80,11 +83,20 @@ class BatchJob(Job):
     progress = Signal(int, int, str)
     warned = Signal(str)
 
-    def __init__(self, model: Path, batches: Sequence[Batch], out: Path, *, program: Sequence[str] = PROGRAM) -> None:
+    def __init__(
+        self,
+        model: Path,
+        batches: Sequence[Batch],
+        out: Path,
+        *,
+        options: Sequence[str] = (),
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         super().__init__()
         self._program = program
+        self._batches = list(batches)
         self._commands = [
-            _command(model, batch, out / f"part-{number}" if len(batches) > 1 else out)
+            [*_command(model, batch, out / f"part-{number}" if len(batches) > 1 else out), *options]
             for number, batch in enumerate(batches, start=1)
         ]
         self._next = 0
@@ -120,7 +132,8 @@ class BatchJob(Job):
         if kind == "item_started":
             self.progress.emit(event["index"], event["of"], Path(event["input"]).name)
         elif kind == "item_ended":
-            self.predicted.emit(event["row"])
+            # The table does not tell the series of a file: a batch has one.
+            self.predicted.emit({**event["row"], "series": self._batches[self._next - 1].series})
             self.progress.emit(event["index"] + 1, event["of"], "")
         elif kind == "warning":
             self.warned.emit(event["text"])
@@ -135,4 +148,5 @@ class BatchJob(Job):
 
 def _command(model: Path, batch: Batch, out: Path) -> list[str]:
     region = ["--region", batch.region] if batch.region else []
-    return ["predict", str(model), *map(str, batch.inputs), "--out", str(out), *region]
+    series = ["--series", batch.series] if batch.series else []
+    return ["predict", str(model), *map(str, batch.inputs), "--out", str(out), *region, *series]

@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
+from napari_medseg.widgets.fold import Fold
 from napari_medseg.widgets.parts import button, row
 
 Standing = Literal["waiting", "running", "stopping", "done", "reused", "stopped", "failed", "chosen"]
@@ -154,6 +155,12 @@ class LeagueTable(QWidget):
         self._may_use = True
         self._show()
 
+    def show_only(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Show a table that a run wrote, without anything to do about it."""
+        self.clear()
+        self._candidates = {found.stage: found for found in map(candidate_of, entries)}
+        self._show()
+
     def texts(self) -> list[list[str]]:
         """What the cells say, row by row."""
         cells = [[self._table.item(r, c) for c in range(len(_HEADERS))] for r in range(self._table.rowCount())]
@@ -212,6 +219,21 @@ class LeagueTable(QWidget):
             self._may_use = False
             self._refresh()
             self.use.emit(candidate.name)
+
+
+class LeagueFold(Fold):
+    """The candidates that a model was chosen from, to look at; hidden where there were none."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Candidates", parent=parent)
+        self.table = LeagueTable()
+        self.content.addWidget(self.table)
+
+    def show_entries(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Show rows of a summary's ``candidates``."""
+        self.table.show_only(entries)
+        self.set_title(f"{len(entries)} candidates")
+        self.setVisible(bool(entries))
 
 
 def candidate_of(entry: Mapping[str, Any]) -> Candidate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -14,11 +15,16 @@ from napari_medseg.errors import MedsegError
 from napari_medseg.io.model_file import ModelCard, read_card
 from napari_medseg.schemes import SCHEMES
 from napari_medseg.widgets.editors import CalmComboBox
+from napari_medseg.widgets.fold import Fold
+from napari_medseg.widgets.league_table import LeagueFold
 from napari_medseg.widgets.look import SentenceLabel
 from napari_medseg.widgets.parts import button, row, words
-from napari_medseg.widgets.result_card import figure_name
+from napari_medseg.widgets.result_card import figure_name, figures_table, fill_figures
+from napari_medseg.widgets.result_rows import swatches
 
 RESOURCES = Path(__file__).parents[1] / "resources"
+#: Scores that a card shows unfolded.
+MAIN_SCORES = 3
 
 
 class ModelChooser(QWidget):
@@ -37,12 +43,15 @@ class ModelChooser(QWidget):
         self._box.setObjectName("model")
         self._box.setPlaceholderText("Train a model, or choose a file")
         self._card, self._use = words(), words("Research use only: not a medical device.", faint=True)
+        self._scores, self._candidates = Fold("All scores"), LeagueFold()
+        self._all_scores = figures_table()
+        self._scores.content.addWidget(self._all_scores)
         self._fault = SentenceLabel()
         self._browse = button("File …", self._ask, tip="Choose a model file", name="browse_model")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(QLabel("Model"), self._box, self._browse, stretch=self._box))
-        for widget in (self._card, self._use, self._fault):
+        for widget in (self._card, self._scores, self._candidates, self._use, self._fault):
             layout.addWidget(widget)
         self._box.currentIndexChanged.connect(self._on_index)
         self.list_models(None)
@@ -90,6 +99,10 @@ class ModelChooser(QWidget):
     def _show(self, path: Path | None) -> None:
         self._card.setVisible(self.card is not None)
         self._use.setVisible(self.card is not None)
+        scores = known_scores(self.card) if self.card is not None else {}
+        self._scores.setVisible(len(scores) > MAIN_SCORES)
+        fill_figures(self._all_scores, scores)
+        self._candidates.show_entries(self.card.training.candidates if self.card is not None else ())
         if path is None:
             return
         index = self._box.findData(path)
@@ -117,19 +130,34 @@ def card_text(path: Path, card: ModelCard) -> str:
     scheme = SCHEMES[card.scheme].title if card.scheme in SCHEMES else card.scheme
     lines = [f"<b>{html.escape(model_name(path))}</b> · {html.escape(scheme)}"]
     if card.classes:
-        swatches = (f'<span style="color:{c.color}">■</span> {html.escape(c.name)}' for c in card.classes)
-        lines.append(f"draws {' '.join(swatches)}")
+        lines.append(f"draws {swatches(card.classes)}")
     if card.tags:
         lines.append(f"tells {html.escape(', '.join(card.tags))}")
-    scores = [
-        f"{figure_name(name)}\u00a0{value:.3f}" for name, value in card.training.scores.items() if value is not None
-    ]
+    scores = main_scores(known_scores(card))
     if scores:
-        lines.append(html.escape(" · ".join(scores)))
+        lines.append(" · ".join(f"{html.escape(figure_name(name))}\u00a0{value:.3f}" for name, value in scores.items()))
     cases = card.training.cases.get("train", {}).get("cases")
     date = datetime.fromtimestamp(path.stat().st_mtime).strftime("%d %b %Y, %H:%M")
     lines.append(f"{f'{cases} training cases, ' if cases else ''}{date}")
     return "<br>".join(lines)
+
+
+def known_scores(card: ModelCard) -> dict[str, float]:
+    """The scores of a model that are defined."""
+    return {name: value for name, value in card.training.scores.items() if value is not None}
+
+
+def main_scores(scores: Mapping[str, float]) -> dict[str, float]:
+    """The few scores that tell most: means and figures of the whole before those of single classes.
+
+    Examples
+    --------
+    >>> main_scores({"iou RNFL": 0.7, "iou GCL": 0.6, "dice RNFL": 0.8, "mean iou": 0.65, "loss": 0.3})
+    {'mean iou': 0.65, 'iou RNFL': 0.7, 'iou GCL': 0.6}
+    """
+    telling = [name for name in scores if not name.endswith("loss")]
+    first = [name for name in telling if "mean" in name or " " not in name]
+    return {name: scores[name] for name in [*first, *(n for n in telling if n not in first)][:MAIN_SCORES]}
 
 
 def _age(path: Path) -> float:

@@ -13,19 +13,21 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QProgressBar, QVBoxLayout, QWidget
 
 from napari_medseg.api.prediction import model_name
+from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.errors import ConfigError
 from napari_medseg.structures import Case, Prediction
 from napari_medseg.widgets.batch import BatchJob, plan_batches
+from napari_medseg.widgets.confidence_strip import confidence_text
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import Job, ThreadJob
 from napari_medseg.widgets.layer_images import drawn_region, image_of_layer
 from napari_medseg.widgets.model_card import ModelChooser
 from napari_medseg.widgets.notice import Notice
-from napari_medseg.widgets.parts import button, row, scrolling, words
+from napari_medseg.widgets.parts import LOADING, button, row, scrolling, words
 from napari_medseg.widgets.place_chooser import PlaceChooser
 from napari_medseg.widgets.prediction_layers import add_prediction
 from napari_medseg.widgets.regions import drawn_shapes
-from napari_medseg.widgets.result_rows import Result, ResultRows, tag_of_row
+from napari_medseg.widgets.result_rows import Result, ResultRows, facts_of_row, tag_of_row
 from napari_medseg.widgets.session import Session, session_of
 from napari_medseg.widgets.taking_over import case_of_layer, take_over
 from napari_medseg.widgets.view_prediction import ViewPrediction
@@ -89,6 +91,7 @@ class PredictPanel(QWidget):
             region=region,
             inside=inside,
             probabilities=self._probabilities.isChecked(),
+            repair_order=self._repair_order.isChecked(),
         )
         job = ThreadJob(work)
         job.result.connect(partial(self._on_prediction, layer, model_name(model)))
@@ -109,6 +112,7 @@ class PredictPanel(QWidget):
                 beside=layer,
                 region=prediction.region,
                 case=case,
+                facts=[] if prediction.confidence is None else [confidence_text(prediction.confidence)],
                 notes=prediction.notes,
             )
         )
@@ -117,26 +121,28 @@ class PredictPanel(QWidget):
         model = self.models.path
         assert model is not None
         name, now = model_name(model), datetime.now().strftime("%Y-%m-%d %H%M%S")
-        cases: dict[tuple[str, str], str] = {}
+        cases: dict[tuple[str, ...], str] = {}
+        options = ["--repair-order"] if self._has_layers() and self._repair_order.isChecked() else []
         if self.places.place == "cases":
             dataset = self.session.dataset
             assert dataset is not None
-            items = [(dataset.image_path(case), case.region) for case in self.places.cases()]
-            ids = [case.case for case in self.places.cases()]
-            cases = {(str(path), region): case for (path, region), case in zip(items, ids, strict=True)}
+            chosen = self.places.cases()
+            items = [(dataset.image_path(case), case.region, scan_cell(case, "series")) for case in chosen]
+            cases = {(str(path), *rest): case.case for (path, *rest), case in zip(items, chosen, strict=True)}
+            options += ["--kind", dataset.info.kind] if dataset.info.kind != "image" else []
             out = dataset.path / "predictions" / f"{name} {now}"
         else:
             folder = self.places.folder
-            items = [(folder, "")]
+            items = [(folder, "", "")]
             out = folder.with_name(f"{folder.name} predictions") / f"{name} {now}"
-        job = BatchJob(model, plan_batches(items), out)
+        job = BatchJob(model, plan_batches(items), out, options=options)
         job.predicted.connect(partial(self._on_row, cases, name))
         job.progress.connect(self._on_progress)
         self._start(job)
         self._state.setText(f"Into {out}")
 
-    def _on_row(self, cases: Mapping[tuple[str, str], str], model: str, cells: Mapping[str, Any]) -> None:
-        case = cases.get((cells["input"], cells["region"]), "")
+    def _on_row(self, cases: Mapping[tuple[str, ...], str], model: str, cells: Mapping[str, Any]) -> None:
+        case = cases.get((cells["input"], cells["region"], cells["series"]), "")
         card = self.models.card
         self.results.add(
             Result(
@@ -146,6 +152,7 @@ class PredictPanel(QWidget):
                 tag=tag_of_row(cells),
                 labels=Path(cells["labels"]) if cells["labels"] else None,
                 case=case,
+                facts=facts_of_row(cells),
                 error=cells["error"],
             )
         )
@@ -192,7 +199,7 @@ class PredictPanel(QWidget):
         job.failed.connect(self.notice.show_error)
         job.finished.connect(self._on_finished)
         self._bar.setRange(0, 0)
-        self._state.setText("Starting …")
+        self._state.setText(LOADING)
         self._refresh()
         job.start()
 
@@ -215,10 +222,14 @@ class PredictPanel(QWidget):
         self._cancel.setEnabled(busy)
         self._bar.setVisible(busy)
         self._probabilities.setVisible(self.places.place in ("image", "region"))
+        self._repair_order.setVisible(self._has_layers())
         if not busy and obstacle:
             self._state.setText(obstacle)
         elif not busy and self._state.text() != "Stopped.":
             self._state.setText("")
+
+    def _has_layers(self) -> bool:
+        return self.models.card is not None and bool(self.models.card.surfaces)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """List models that were trained while the panel was hidden (Qt's hook)."""
@@ -245,6 +256,10 @@ class PredictPanel(QWidget):
 
     def _build(self) -> None:
         self._probabilities = QCheckBox("Add probability layers")
+        self._repair_order = QCheckBox("Repair the order of layers")
+        self._repair_order.setObjectName("repair_order")
+        self._repair_order.setChecked(True)
+        self._repair_order.setToolTip("Change the fewest pixels so that no layer lies above an upper one.")
         self._state, self._bar = words(), QProgressBar()
         self._bar.setTextVisible(False)
         self._accept_all = button("Accept all", self._accept_waiting, tip="Put all into the data set as drafts")
@@ -252,7 +267,8 @@ class PredictPanel(QWidget):
         inner = QWidget()
         content = QVBoxLayout(inner)
         content.setContentsMargins(10, 8, 10, 8)
-        for widget in (self.models, self.places, self._probabilities, self._accept_all, self.results):
+        options = (self._probabilities, self._repair_order)
+        for widget in (self.models, self.places, *options, self._accept_all, self.results):
             content.addWidget(widget)
         content.addStretch(1)
         self._run = button("Run", self.run, tip="Predict; the result is always a new layer", name="run", primary=True)

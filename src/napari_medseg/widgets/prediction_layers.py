@@ -8,10 +8,11 @@ import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import Colormap
-from napari.utils.transforms import Affine
 
-from napari_medseg.structures import Box, Prediction
+from napari_medseg.structures import Prediction
 from napari_medseg.widgets._layers import add_labels, spatial_kwargs
+from napari_medseg.widgets.confidence_strip import add_confidence
+from napari_medseg.widgets.placing import place_of_region
 
 #: Width of an outline, in pixels of the image.
 _OUTLINE = 3
@@ -20,7 +21,7 @@ _OUTLINE = 3
 def add_prediction(
     viewer: napari.Viewer, prediction: Prediction, *, model: str, beside: ImageLayer, outlined: bool = False
 ) -> list[Layer]:
-    """Add the labels of a prediction, and its probabilities where it has them.
+    """Add the labels of a prediction, and its probabilities and confidence where it has them.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def add_prediction(
         layers.append(labels)
     if prediction.probabilities is not None:
         layers += _add_probabilities(viewer, prediction, model=model, beside=beside, place=place)
+    if prediction.confidence is not None:
+        layers.append(add_confidence(viewer, prediction.confidence, prediction.region, model=model, beside=beside))
     if layers:
         viewer.layers.selection.active = layers[0]
     return layers
@@ -73,9 +76,3 @@ def _add_probabilities(
         layer.translate = place
         added.append(layer)
     return added
-
-
-def place_of_region(layer: Layer, region: Box) -> npt.NDArray[np.float64]:
-    """The translation of a layer that shows a part of another one, in whatever way that one is turned and scaled."""
-    to_world = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, translate=layer.translate)
-    return np.asarray(to_world([start for start, _ in region]), np.float64)

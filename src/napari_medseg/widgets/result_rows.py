@@ -42,6 +42,8 @@ class Result:
         Box of the image that was predicted; None for all of it.
     case
         Case of the data set that the image belongs to; empty when it is none.
+    facts
+        What is known of it, in sentences.
     notes
         Sentences about how it came about.
     error
@@ -57,6 +59,7 @@ class Result:
     labels: Path | None = None
     region: Box | None = None
     case: str = ""
+    facts: Sequence[str] = ()
     notes: Sequence[str] = ()
     error: str = ""
     key: str = field(default_factory=lambda: uuid4().hex)
@@ -76,6 +79,10 @@ class ResultRow(QFrame):
         layout.addWidget(head)
         if result.tag is not None:
             layout.addWidget(words(tag_text(result.tag)))
+        if result.classes and result.layers:
+            layout.addWidget(words(swatches(result.classes), faint=True))
+        for fact in result.facts:
+            layout.addWidget(words(html.escape(fact)))
         self.state = SentenceLabel()
         for note in result.notes:
             label = SentenceLabel()
@@ -156,6 +163,21 @@ def tag_text(tag: TagResult) -> str:
         bar = f'<span style="color:{COLORS["info"]}">{"█" * round(12 * probability)}</span>'
         lines.append(f"{bar} {html.escape(name)} {probability:.2f}")
     return "<br>".join(lines)
+
+
+def swatches(classes: Sequence[MaskClass]) -> str:
+    """Names of classes behind squares of their colours, as rich text."""
+    return " ".join(f'<span style="color:{c.color}">■</span>\u00a0{html.escape(c.name)}' for c in classes)
+
+
+def facts_of_row(cells: Mapping[str, Any]) -> list[str]:
+    """What a row of ``predictions.csv`` says of layers: confidence, and how much of their order was repaired."""
+    facts = []
+    if cells.get("confidence") not in (None, ""):
+        facts.append(f"Confidence {float(cells['confidence']):.2f} on average.")
+    if cells.get("repaired"):
+        facts.append(f"The order of layers was repaired in {float(cells['repaired']):.1%} of the columns.")
+    return facts
 
 
 def tag_of_row(cells: Mapping[str, Any]) -> TagResult | None:

@@ -8,6 +8,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from napari_medseg.data.label_files import open_labels
+from napari_medseg.data.scan_columns import parse_series, scan_cell
 from napari_medseg.errors import DatasetError
 from napari_medseg.widgets.accepting import accept
 from napari_medseg.widgets.adding import add_layers
@@ -58,8 +59,13 @@ def case_of_layer(session: Session, layer: object) -> str:
     if layer.metadata.get("case") in known:
         return str(layer.metadata["case"])
     path = layer.metadata.get("path") or layer.source.path
-    whole = {str(dataset.image_path(case).resolve()): case.case for case in dataset.cases if not case.region}
-    return whole.get(str(path), "")
+    # A file may hold several series, e.g. both eyes.
+    whole = {
+        (str(dataset.image_path(case).resolve()), parse_series(scan_cell(case, "series")) or 0): case.case
+        for case in dataset.cases
+        if not case.region
+    }
+    return whole.get((str(path), int(layer.metadata.get("series") or 0)), "")
 
 
 def _pixels(result: Result) -> npt.NDArray[np.uint8] | None:

@@ -29,6 +29,7 @@ class ViewPrediction:
         region: Box | None,
         inside: npt.NDArray[np.bool_] | None,
         probabilities: bool,
+        repair_order: bool = False,
     ) -> Callable[[Progress], Prediction]:
         """What the thread shall do.
 
@@ -42,6 +43,8 @@ class ViewPrediction:
             bool, the region's rows and columns: labels elsewhere are 255, not looked at.
         probabilities
             Whether to return them as well.
+        repair_order
+            Whether to put layers in order, for models with surfaces.
         """
 
         def run(progress: Progress) -> Prediction:
@@ -49,7 +52,15 @@ class ViewPrediction:
 
             progress(0, 0, "Loading the model")
             loaded = self._load(model)
-            prediction = api.predict(loaded, image, region=region, probabilities=probabilities, progress=progress)
+            prediction = api.predict(
+                loaded,
+                image,
+                region=region,
+                probabilities=probabilities,
+                confidence=bool(loaded.card.surfaces),
+                repair_order=repair_order,
+                progress=progress,
+            )
             if inside is not None and prediction.labels is not None:
                 labels = np.asarray(prediction.labels)
                 labels[..., ~inside] = NOT_LOOKED_AT
