@@ -8,12 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_medseg.data.checking import check
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.dataset_file import mask_classes, next_class_color, next_tag_color, tag_classes
+from napari_medseg.data.dataset_file import (
+    check_info,
+    mask_classes,
+    next_class_color,
+    next_tag_color,
+    tag_classes,
+    with_class_renamed,
+)
 from napari_medseg.data.finishing import mark_done, mark_empty, mark_region_complete, record_labels
 from napari_medseg.data.label_store import LabelStore
 from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError
-from napari_medseg.structures import Case, DatasetInfo, MaskClass
+from napari_medseg.structures import Case, DatasetInfo, MaskClass, Surface
 from tests.data.folders import INFO, make_cases, write_mask, write_picture
 
 
@@ -269,3 +277,31 @@ def test_a_further_tag_or_class_takes_a_colour_that_is_free():
         assert not {one.color for one in (*info.classes, *info.tags)} & set(new)
         info = replace(info, classes=(*info.classes, MaskClass(value=len(info.classes) + 1, name="n", color=new[0])))
     assert next_class_color(info).startswith("#")  # all are taken: one comes again
+
+
+def test_a_renamed_tag_follows_in_rows_implications_and_history(tmp_path: Path) -> None:
+    dataset = make_cases(tmp_path, 3)
+    for name, tag in (("c0", "benign"), ("c1", "malignant")):
+        case = dataset.case(name)
+        dataset.update_case(name, revision=case.revision, tag=tag)
+    dataset.rename_tag("malignant", "cancer")
+    again = Dataset.open(dataset.path)
+    assert [tag.name for tag in again.info.tags] == ["benign", "cancer"]
+    assert again.info.implies == {"tumour": "cancer", "<empty>": "benign"}
+    assert [(case.tag, case.revision) for case in again.cases] == [("benign", 2), ("cancer", 3), ("", 1)]
+    assert not [fault for fault in check(again) if fault.severity == "error" and "history" in fault.text]
+    with pytest.raises(DatasetError, match="declared twice"):
+        dataset.rename_tag("benign", "cancer")
+    with pytest.raises(DatasetError, match="no tag 'unknown'"):
+        dataset.rename_tag("unknown", "x")
+    assert [case.tag for case in Dataset.open(dataset.path).cases] == ["benign", "cancer", ""]
+
+
+def test_a_renamed_class_follows_beside_surfaces_and_in_implications() -> None:
+    classes = mask_classes(["RNFL", "GCL"])
+    surfaces = (Surface(name="ILM", above="", below="RNFL"), Surface(name="x", above="RNFL", below="GCL"))
+    info = DatasetInfo(name="a", classes=classes, surfaces=surfaces, tags=tag_classes(["bad"]), implies={"RNFL": "bad"})
+    renamed = with_class_renamed(info, "RNFL", "nerve fibres")
+    check_info(renamed)
+    assert [(s.above, s.below) for s in renamed.surfaces] == [("", "nerve fibres"), ("nerve fibres", "GCL")]
+    assert renamed.implies == {"nerve fibres": "bad"}

@@ -208,6 +208,30 @@ def test_names_and_colours_of_classes_reach_layer_and_file(desk, qtbot, tmp_path
     assert "declared twice" in panel.notice.words
 
 
+def test_a_tag_is_renamed_and_recoloured_everywhere(desk, qtbot, tmp_path):
+    _, panel, _ = desk
+    qtbot.mouseClick(panel.tags.buttons["benign"], Qt.MouseButton.LeftButton)
+    panel.tags.edit_name("benign")
+    qtbot.keyClicks(panel.tags.field, "healthy")
+    qtbot.keyClick(panel.tags.field, Qt.Key.Key_Return)
+    assert panel.tags.buttons["healthy"].isChecked()
+    panel.tags.recolored.emit("healthy", "#123456")
+    stored = Dataset.open(tmp_path / "data")
+    assert (stored.info.tags[0].name, stored.info.tags[0].color) == ("healthy", "#123456")
+    assert stored.case("case0").tag == "healthy"
+    # The case on screen goes on with the new row.
+    qtbot.mouseClick(panel.tags.buttons["malignant"], Qt.MouseButton.LeftButton)
+    assert panel.notice.words == ""
+    assert Dataset.open(tmp_path / "data").case("case0").tag == "malignant"
+    panel.tags.edit_name("healthy")
+    qtbot.keyClicks(panel.tags.field, "malignant")
+    qtbot.keyClick(panel.tags.field, Qt.Key.Key_Return)
+    assert "declared twice" in panel.notice.words
+    panel.tags.edit_name("healthy")
+    qtbot.keyClick(panel.tags.field, Qt.Key.Key_Escape)
+    assert not panel.tags.field.isVisible()
+
+
 def test_closing_window_or_layer_saves_first_and_the_next_start_restores(desk, make_napari_viewer, qtbot, tmp_path):
     viewer, _, session = desk
     session.open.choose_class(1)

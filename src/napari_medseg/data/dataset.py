@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from napari_medseg.data import naming
 from napari_medseg.data.cases_table import CaseTable, read_cases, row_of, write_cases
 from napari_medseg.data.cropping import crop
-from napari_medseg.data.dataset_file import check_info, info_document, read_info, write_info
+from napari_medseg.data.dataset_file import check_info, info_document, read_info, with_tag_renamed, write_info
 from napari_medseg.data.history import History, author_name, now
 from napari_medseg.data.label_files import label_facts, open_labels
 from napari_medseg.data.label_folder import LabelFolder
@@ -144,6 +145,39 @@ class Dataset:
             self.history.write(self.history.change("", "info", before={"info": texts[0]}, after={"info": texts[1]}))
             write_info(self.path, info)
             self._info = info
+
+    def rename_tag(self, old: str, new: str) -> None:
+        """Give a tag another name, in the description and in every case that has it.
+
+        Raises
+        ------
+        DatasetError
+            There is no such tag, or the new name is taken or cannot be one.
+        WriteError, LockedError
+            The data set cannot be written; what was not yet renamed keeps the old name, and both are declared.
+        """
+        with self._rows.lock() as lock:
+            table, info = self._rows.read(), read_info(self.path)
+            if old not in {tag.name for tag in info.tags}:
+                raise DatasetError(f"{self.path} has no tag '{old}': reload the data set.")
+            renamed = with_tag_renamed(info, old, new)
+            check_info(renamed)
+            # Both names are declared until no row has the old one, so that a crash leaves nothing undeclared.
+            added = tuple(tag for tag in renamed.tags if tag.name == new)
+            write_info(self.path, replace(info, tags=(*info.tags, *added)))
+            changes = []
+            for row, cells in enumerate(table.column("tag")):
+                if cells.strip() == old:
+                    case = case_of_row(table, row)
+                    revision, before, after = case.revision + 1, {"tag": old}, {"tag": new}
+                    changes.append(
+                        self.history.change(case.case, "update", before=before, after=after, revision=revision)
+                    )
+                    table = table.with_cells(row, {**after, "revision": str(revision), "updated": now()})
+            if changes:
+                self._rows.write(lock, table, changes)
+            write_info(self.path, renamed)
+            self._info = renamed
 
     def add_case(
         self, image_path: str | os.PathLike[str], *, case: str | None = None, group: str = "", **fields: Any

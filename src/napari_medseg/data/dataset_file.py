@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -60,6 +60,29 @@ def mask_classes(names: Sequence[str]) -> tuple[MaskClass, ...]:
 def tag_classes(names: Sequence[str]) -> tuple[TagClass, ...]:
     """Tags with default colours."""
     return tuple(TagClass(name=name, color=tag_color(i)) for i, name in enumerate(names))
+
+
+def with_tag_renamed(info: DatasetInfo, old: str, new: str) -> DatasetInfo:
+    """A description with another name for a tag, also where a mask implies it."""
+    return replace(
+        info,
+        tags=tuple(replace(tag, name=new) if tag.name == old else tag for tag in info.tags),
+        implies={source: new if tag == old else tag for source, tag in info.implies.items()},
+    )
+
+
+def with_class_renamed(info: DatasetInfo, old: str, new: str) -> DatasetInfo:
+    """A description with another name for a mask class, also in what it implies and beside surfaces."""
+
+    def named(name: str) -> str:
+        return new if name == old else name
+
+    return replace(
+        info,
+        classes=tuple(replace(c, name=named(c.name)) for c in info.classes),
+        implies={named(source): tag for source, tag in info.implies.items()},
+        surfaces=tuple(replace(s, above=named(s.above), below=named(s.below)) for s in info.surfaces),
+    )
 
 
 def write_info(folder: Path, info: DatasetInfo) -> None:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QScrollArea, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.dataset_file import next_class_color, next_tag_color
+from napari_medseg.data.dataset_file import next_class_color, next_tag_color, with_class_renamed
 from napari_medseg.structures import NOT_LOOKED_AT, Case, DatasetInfo, MaskClass, TagClass
 from napari_medseg.widgets.areas import area_text, count_values
 from napari_medseg.widgets.case_list import status_text
@@ -124,6 +124,8 @@ class AnnotatePanel(QWidget):
 
     def _connect(self) -> None:
         self.tags.chosen.connect(self._set_tag)
+        self.tags.renamed.connect(self._rename_tag)
+        self.tags.recolored.connect(self._recolor_tag)
         self.new_tag.entered.connect(self._add_tag)
         self.new_class.entered.connect(self._add_class)
         self.classes.chosen.connect(self._choose_class)
@@ -252,6 +254,21 @@ class AnnotatePanel(QWidget):
         self._set_info(dataclasses.replace(info, tags=(*info.tags, tag)))
 
     @shown_errors
+    def _rename_tag(self, old: str, new: str) -> None:
+        dataset = self.session.dataset
+        if dataset is not None:
+            dataset.rename_tag(old, new)
+            if self.session.open is not None:
+                self.session.open.follow_row()
+            self.session.dataset_changed.emit(dataset)
+
+    @shown_errors
+    def _recolor_tag(self, name: str, color: str) -> None:
+        info = self._info()
+        tags = tuple(dataclasses.replace(tag, color=color) if tag.name == name else tag for tag in info.tags)
+        self._set_info(dataclasses.replace(info, tags=tags))
+
+    @shown_errors
     def _add_class(self, name: str) -> None:
         info = self._info()
         value = max((c.value for c in info.classes), default=0) + 1
@@ -260,22 +277,15 @@ class AnnotatePanel(QWidget):
 
     @shown_errors
     def _rename(self, value: int, name: str) -> None:
-        self._change_class(value, name=name)
+        info = self._info()
+        old = next(c.name for c in info.classes if c.value == value)
+        self._set_info(with_class_renamed(info, old, name))
 
     @shown_errors
     def _recolor(self, value: int, color: str) -> None:
-        self._change_class(value, color=color)
-
-    def _change_class(self, value: int, *, name: str = "", color: str = "") -> None:
         info = self._info()
-        classes = tuple(
-            dataclasses.replace(c, name=name or c.name, color=color or c.color) if c.value == value else c
-            for c in info.classes
-        )
-        # What a class implies is written by its name and must follow it.
-        old = next(c.name for c in info.classes if c.value == value)
-        implies = {(name or old) if source == old else source: tag for source, tag in info.implies.items()}
-        self._set_info(dataclasses.replace(info, classes=classes, implies=implies))
+        classes = tuple(dataclasses.replace(c, color=color) if c.value == value else c for c in info.classes)
+        self._set_info(dataclasses.replace(info, classes=classes))
 
     def _info(self) -> DatasetInfo:
         return self.session.dataset.info if self.session.dataset is not None else DatasetInfo(name="")

@@ -197,6 +197,10 @@ class OpenCase(QObject):
         """Whether any pixel holds a class or background."""
         return bool((self.labels.data != NOT_LOOKED_AT).any())
 
+    def follow_row(self) -> None:
+        """Go on with the row as the data set has it, after it was changed together with others."""
+        self.case = self._dataset.case(self.case.case)
+
     def update_row(self, **fields: Any) -> None:
         """Change cells of the row; raises `ConflictError`, `WriteError` or `LockedError` as the data set does."""
         with self._new_row() as revision:
