@@ -71,6 +71,11 @@ def _add_import(actions: Any) -> None:
         metavar="[Z,]Y,X",
         help="millimetres per pixel, where files do not say: depth,width of a B-scan, before them between B-scans",
     )
+    parser.add_argument(
+        "--device-layers",
+        action="store_true",
+        help="OCT: take the scanner's own layers as drafts",
+    )
     parser.add_argument("--source-value", default="", metavar="NAME", help="source of all cases, e.g. the device")
     parser.add_argument("--name", help="default: the folder's name")
     parser.add_argument("--kind", default="image", help="image, slide, oct, ct, mr or ultrasound")
@@ -159,6 +164,11 @@ def _import(args: argparse.Namespace) -> Result:
         kind=args.kind,
         say=remarks.append,
     )
+    if args.device_layers:
+        from napari_medseg.api.device_layers import take_device_layers
+
+        taken = len(take_device_layers(dataset))
+        remarks.append(f"{taken} case{'s have' if taken != 1 else ' has'} the scanner's own layers as drafts.")
     return _with_remarks(_described(dataset, "Made"), remarks)
 
 

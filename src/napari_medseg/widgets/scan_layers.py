@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.annotation.surfaces import labels_of_surfaces
+from napari_medseg.annotation.device_layers import labels_of_device
 from napari_medseg.data.dataset_file import mask_classes
 from napari_medseg.structures import Image, OctScan
 from napari_medseg.widgets._layers import class_colormap, class_features
@@ -53,7 +52,8 @@ def _device_labels(image: Image, scan: OctScan, keywords: dict[str, Any]) -> Lay
         return None
     names = list(scan.surfaces)
     between = mask_classes([f"{upper} to {lower}" for upper, lower in itertools.pairwise(names)])
-    labels = device_labels(scan.surfaces, image.spatial_shape)
+    # 0 stands above the first surface and below the last.
+    labels = labels_of_device(scan.surfaces, image.spatial_shape, (*range(len(names)), 0))
     facts = {
         **keywords["metadata"]["medseg"],
         "classes": [{"value": c.value, "name": c.name, "color": c.color} for c in between],
@@ -67,25 +67,6 @@ def _device_labels(image: Image, scan: OctScan, keywords: dict[str, Any]) -> Lay
         "opacity": _DEVICE_OPACITY,
     }
     return labels, shown, "labels"
-
-
-def device_labels(surfaces: Mapping[str, npt.NDArray[np.float32]], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Labels between a device's surfaces: 1 below the first, 0 above it and below the last.
-
-    Where a device's surfaces cross, the upper one counts.
-
-    Parameters
-    ----------
-    surfaces
-        float32 (bscan, x) rows by name, from top to bottom.
-    shape
-        Of the image, ``(y, x)`` or ``(bscan, y, x)``.
-    """
-    rows = np.stack(list(surfaces.values()), axis=1)  # (bscan, surface, x)
-    rows = np.where(np.isnan(rows), np.float32(np.nan), np.fmax.accumulate(rows, axis=1))
-    pile = (*range(len(surfaces)), 0)
-    labels = np.stack([labels_of_surfaces(one, shape[-2], pile) for one in rows])
-    return labels.reshape(shape)
 
 
 def _fundus(image: Image, scan: OctScan, localizer: Image) -> list[LayerData]:

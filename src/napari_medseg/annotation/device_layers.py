@@ -1,0 +1,36 @@
+"""A scanner's own surfaces as labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from napari_medseg.annotation.surfaces import Labels, Rows, labels_of_surfaces
+
+
+def labels_of_device(
+    surfaces: Mapping[str, Rows], shape: Sequence[int], pile: Sequence[int], names: Sequence[str] = ()
+) -> Labels:
+    """Labels of all B-scans from a scanner's surfaces. Where they cross, the upper one counts.
+
+    Parameters
+    ----------
+    surfaces
+        float32 (bscan, x) rows by name, NaN where missing.
+    shape
+        Of the image, ``(y, x)`` or ``(bscan, y, x)``.
+    pile
+        Label values from top to bottom, one more than there are names.
+    names
+        Which surfaces lie between the layers of the pile, from top to bottom; one that the scanner does not have is
+        missing everywhere. All of `surfaces` when empty.
+
+    Returns
+    -------
+    uint8 of `shape`; 255 where missing surfaces leave open which layer it is
+    """
+    missing = np.full((1 if len(shape) == 2 else shape[0], shape[-1]), np.nan, np.float32)
+    rows = np.stack([surfaces.get(name, missing) for name in names or surfaces], axis=1)  # (bscan, surface, x)
+    ordered = np.where(np.isnan(rows), np.float32(np.nan), np.fmax.accumulate(rows, axis=1))
+    return np.stack([labels_of_surfaces(one, shape[-2], pile) for one in ordered]).reshape(tuple(shape))
