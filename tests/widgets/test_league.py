@@ -58,11 +58,11 @@ def test_the_table_fills_while_candidates_train(view, run):
         view.take(event)
         if event["event"] == "epoch_ended" and event["stage"] == "other":
             seen.append(columns(view, 5))
-    assert seen == [["✓", "1/2"], ["✓", "2/2"]]
+    assert seen == [["done", "1/2"], ["done", "2/2"]]
     assert view.timeline.states() == {"classifier": "done"}
     assert columns(view, 0) == ["The plain one", "The other one"]
     assert columns(view, 1) == [f"{result.best_score:.3f}" for result in results[1:]]
-    assert columns(view, 5) == ["✓", "✓"]
+    assert columns(view, 5) == ["done", "done"]
     parameters = sum(p.numel() for p in mask_stage().model.parameters())
     assert [candidate.parameters for candidate in view.league.candidates] == [parameters] * 2
     assert len({view.league.color(c.stage) for c in view.league.candidates}) == 2
@@ -90,7 +90,7 @@ def test_the_running_candidate_can_be_stopped_with_a_click(qtbot, view, run, tmp
     with qtbot.waitSignal(view.stop_candidate):
         qtbot.mouseClick(stop, Qt.MouseButton.LeftButton)
     assert (tmp_path / "stages" / "plain" / STOP_NAME).is_file()
-    assert columns(view, 5) == ["…"]
+    assert columns(view, 5) == ["stopping"]
     assert not stop.isEnabled()
     for event in events:
         view.take(event)
@@ -116,12 +116,14 @@ def test_another_candidate_can_be_used_after_the_run(qtbot, view, run):
     ]
     summary = {"model": str(folder / "model.safetensors"), "scores": {}, "candidates": json.loads(json.dumps(entries))}
     view.take({"event": "done", "result": {"model": summary["model"], "summary": summary}})
-    assert columns(view, 5) == ["★", "✓"]
+    assert columns(view, 5) == ["chosen", "done"]
     assert use.isVisible()
     assert not use.isEnabled()
-    view.league._table.selectRow(0)
+    view.league.select("plain")
     assert not use.isEnabled()
-    view.league._table.selectRow(1)
+    table = view.league._table
+    place = table.visualRect(table.model().index(3, 2)).center()  # the figures of the second candidate
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert view.curves.shown == "other"
     with qtbot.waitSignal(view.use_candidate) as caught:
         qtbot.mouseClick(use, Qt.MouseButton.LeftButton)
@@ -136,7 +138,7 @@ def test_a_run_that_ends_early_leaves_no_candidate_running(view, run, outcome):
         if event["event"] == "epoch_ended" and event["stage"] == "other":
             break
     view.end(outcome)
-    assert columns(view, 5) == ["✓", {"cancelled": "■", "failed": "✕"}[outcome]]
+    assert columns(view, 5) == ["done", {"cancelled": "stopped"}.get(outcome, outcome)]
 
 
 def test_a_new_run_forgets_the_candidates_of_the_last(view, run):
@@ -153,7 +155,7 @@ def test_rows_of_a_summary_need_no_more_than_a_name(qtbot):
     table = LeagueTable()
     qtbot.addWidget(table)
     table.finish([{"name": "a"}, {"name": "b", "score": None, "stopped": True}])
-    assert [line[5] for line in table.texts()] == ["✓", "■"]
+    assert [line[5] for line in table.texts()] == ["done", "stopped"]
     assert candidate_of({"name": "a"}).stage == "a"
 
 

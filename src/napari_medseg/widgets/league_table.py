@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QBrush, QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_medseg.widgets.fold import Fold
@@ -17,23 +17,13 @@ Standing = Literal["waiting", "running", "stopping", "done", "reused", "stopped"
 
 #: One colour per candidate, repeating: safe for colour-blind eyes (Okabe and Ito), visible on dark and on light.
 COLORS = ("#3b82c4", "#d07a1e", "#1b8f62", "#b55a94", "#8a8a2c", "#5aa7d6", "#a5502a", "#7a6bc2")
-_HEADERS = ("Candidate", "Score", "Time", "Weights", "Size", "")
-#: Height of a row, for a name of two lines, in pixels.
-_ROW_HEIGHT = 36
-#: Rows that show without scrolling.
-_MOST_ROWS = 6
-#: What stands for a standing in a narrow column; words are in its tooltip.
-_SIGNS: Mapping[Standing, str] = {
-    "waiting": "○",
-    "running": "…",
-    "stopping": "…",
-    "done": "✓",
-    "reused": "✓",
-    "stopped": "■",
-    "failed": "✕",
-    "chosen": "★",
-}
-_WORDS: Mapping[Standing, str] = {
+_HEADERS = ("Score", "Time", "Weights", "Size", "State")
+#: A candidate takes two rows of the table: its name, which may be long, and its figures.
+_ROWS_EACH = 2
+_ROW_HEIGHT = 20
+#: Candidates that show without scrolling.
+_MOST_SHOWN = 6
+_TIPS: Mapping[Standing, str] = {
     "waiting": "waiting",
     "running": "training: epochs done and wanted",
     "stopping": "ends after this epoch",
@@ -91,8 +81,9 @@ class LeagueTable(QWidget):
         super().__init__(parent)
         self._candidates: dict[str, Candidate] = {}
         self._may_use = False
+        self._selected = ""
         self._table = _table()
-        self._table.itemSelectionChanged.connect(self._on_selection)
+        self._table.currentCellChanged.connect(self._on_current)
         tip = "End the candidate that is training; its best weights so far compete with the others."
         self._stop = button("Stop this one", self._on_stop, tip=tip, name="stop_candidate")
         tip = "Write the model anew with the weights of the selected candidate; nothing is trained."
@@ -111,9 +102,12 @@ class LeagueTable(QWidget):
 
     @property
     def selected(self) -> str:
-        """Name of the selected row's stage; empty for none."""
-        rows = {index.row() for index in self._table.selectedIndexes()}
-        return [*self._candidates][rows.pop()] if len(rows) == 1 else ""
+        """Name of the selected candidate's stage; empty for none."""
+        return self._selected
+
+    def select(self, stage: str) -> None:
+        """Select a candidate, as a click on it does."""
+        self._table.setCurrentCell(_ROWS_EACH * [*self._candidates].index(stage), 0)
 
     def color(self, stage: str) -> str:
         """The colour of a candidate, in the table and in plots."""
@@ -123,6 +117,9 @@ class LeagueTable(QWidget):
         """Forget all candidates."""
         self._candidates = {}
         self._may_use = False
+        self._selected = ""
+        # Qt would keep its current cell, and a click on it would change nothing.
+        self._table.setRowCount(0)
         self._show()
 
     def put(self, stage: str, **changes: Any) -> None:
@@ -133,7 +130,7 @@ class LeagueTable(QWidget):
 
     def name_scores(self, name: str) -> None:
         """Say what the score is, e.g. ``"mean IoU"``."""
-        header = self._table.horizontalHeaderItem(1)
+        header = self._table.horizontalHeaderItem(0)
         assert header is not None
         header.setText(name)
 
@@ -162,34 +159,47 @@ class LeagueTable(QWidget):
         self._show()
 
     def texts(self) -> list[list[str]]:
-        """What the cells say, row by row."""
-        cells = [[self._table.item(r, c) for c in range(len(_HEADERS))] for r in range(self._table.rowCount())]
-        return [[cell.text() if cell is not None else "" for cell in line] for line in cells]
+        """Name and figures of every candidate, as shown."""
+
+        def text(line: int, column: int) -> str:
+            cell = self._table.item(line, column)
+            return cell.text() if cell is not None else ""
+
+        firsts = range(0, self._table.rowCount(), _ROWS_EACH)
+        return [[text(i, 0), *(text(i + 1, column) for column in range(len(_HEADERS)))] for i in firsts]
 
     def _show(self) -> None:
         self.setVisible(bool(self._candidates))
-        self._table.setRowCount(len(self._candidates))
+        self._table.setRowCount(_ROWS_EACH * len(self._candidates))
         scores = [c.score for c in self._candidates.values() if c.score is not None]
-        for index, (stage, candidate) in enumerate(self._candidates.items()):
+        for index, candidate in enumerate(self._candidates.values()):
             is_best = candidate.score is not None and candidate.score == max(scores)
-            for column, text in enumerate(candidate_texts(candidate)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(_WORDS[candidate.standing] if column == len(_HEADERS) - 1 else text)
-                font = item.font()
-                font.setBold(is_best or candidate.standing == "chosen")
-                item.setFont(font)
-                if column == 0:
-                    item.setIcon(_swatch(self.color(stage)))
-                elif column < len(_HEADERS) - 1:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                self._table.setItem(index, column, item)
+            self._show_candidate(index, candidate, bold=is_best or candidate.standing == "chosen")
         header = self._table.horizontalHeader()
         assert header is not None
-        rows = min(len(self._candidates), _MOST_ROWS)
-        self._table.setFixedHeight(header.sizeHint().height() + rows * _ROW_HEIGHT + 6)
-        scrolls = Qt.ScrollBarPolicy.ScrollBarAsNeeded if len(self._candidates) > rows else _NO_BAR
+        shown = min(len(self._candidates), _MOST_SHOWN)
+        self._table.setFixedHeight(header.sizeHint().height() + shown * _ROWS_EACH * _ROW_HEIGHT + 6)
+        scrolls = Qt.ScrollBarPolicy.ScrollBarAsNeeded if len(self._candidates) > shown else _NO_BAR
         self._table.setVerticalScrollBarPolicy(scrolls)
         self._refresh()
+
+    def _show_candidate(self, index: int, candidate: Candidate, *, bold: bool) -> None:
+        first = _ROWS_EACH * index
+        name = QTableWidgetItem(_swatch(self.color(candidate.stage)), candidate.title)
+        name.setToolTip(candidate.title)
+        figures = [QTableWidgetItem(text) for text in candidate_texts(candidate)]
+        figures[-1].setToolTip(_TIPS[candidate.standing])
+        self._table.setItem(first, 0, name)
+        self._table.setSpan(first, 0, 1, len(_HEADERS))
+        for column, item in enumerate(figures):
+            item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+            self._table.setItem(first + 1, column, item)
+        ground = self.palette().highlight() if candidate.stage == self._selected else QBrush()
+        for item in (name, *figures):
+            font = item.font()
+            font.setBold(bold)
+            item.setFont(font)
+            item.setBackground(ground)
 
     def _refresh(self) -> None:
         running = self._running()
@@ -202,10 +212,11 @@ class LeagueTable(QWidget):
     def _running(self) -> Candidate | None:
         return next((c for c in self._candidates.values() if c.standing in ("running", "stopping")), None)
 
-    def _on_selection(self) -> None:
-        self._refresh()
-        if self.selected:
-            self.chosen.emit(self.selected)
+    def _on_current(self, line: int) -> None:
+        if 0 <= line < _ROWS_EACH * len(self._candidates):
+            self._selected = [*self._candidates][line // _ROWS_EACH]
+            self._show()
+            self.chosen.emit(self._selected)
 
     def _on_stop(self) -> None:
         running = self._running()
@@ -252,22 +263,20 @@ def candidate_of(entry: Mapping[str, Any]) -> Candidate:
 
 
 def candidate_texts(candidate: Candidate) -> tuple[str, ...]:
-    """The cells of a candidate's row.
+    """The figures of a candidate as its row shows them.
 
     Examples
     --------
     >>> candidate_texts(Candidate(stage="a", title="A", score=0.84, seconds=95, parameters=1_940_000, standing="done"))
-    ('A', '0.840', '1:35', '1.9 M', '7.8 MB', '✓')
+    ('0.840', '1:35', '1.9 M', '7.8 MB', 'done')
     """
+    parameters = candidate.parameters
     return (
-        candidate.title,
         "" if candidate.score is None else f"{candidate.score:.3f}",
         "" if candidate.seconds is None else _clock(candidate.seconds),
-        "" if candidate.parameters is None else _short(candidate.parameters, ("", " k", " M", " G")),
-        ""
-        if candidate.parameters is None
-        else _short(candidate.parameters * _BYTES_PER_PARAMETER, (" B", " kB", " MB", " GB")),
-        candidate.note if candidate.note and candidate.standing == "running" else _SIGNS[candidate.standing],
+        "" if parameters is None else _short(parameters, ("", " k", " M", " G")),
+        "" if parameters is None else _short(parameters * _BYTES_PER_PARAMETER, (" B", " kB", " MB", " GB")),
+        candidate.note if candidate.note and candidate.standing == "running" else candidate.standing,
     )
 
 
@@ -297,17 +306,16 @@ def _table() -> QTableWidget:
     table.setObjectName("league_table")
     table.setHorizontalHeaderLabels(_HEADERS)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    # The rows of a candidate are marked together, which Qt's selection cannot.
+    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
     table.setHorizontalScrollBarPolicy(_NO_BAR)
     table.setShowGrid(False)
     names, numbers = table.horizontalHeader(), table.verticalHeader()
     assert names is not None
     assert numbers is not None
     numbers.setVisible(False)
+    numbers.setMinimumSectionSize(_ROW_HEIGHT)
     numbers.setDefaultSectionSize(_ROW_HEIGHT)
-    names.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    names.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    names.setMinimumSectionSize(24)
+    names.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     names.setHighlightSections(False)
     return table
