@@ -21,6 +21,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+#: Name of this package's own encoder, and of its own decoder, in settings.
+PLAIN = "unet-plain"
+#: Decoders whose number of kernels can be set; others have what their authors gave them.
+DECODERS_WITH_WIDTHS = (PLAIN, "unet", "unetplusplus", "manet")
+
 #: Marks the few settings that a form shows unfolded.
 BASIC: dict[str, JsonValue] = {"basic": True}
 
@@ -47,7 +52,7 @@ class NetworkConfig(Settings):
     """What the network is made of."""
 
     encoder: str = Field(
-        "unet-plain",
+        PLAIN,
         description="'unet-plain' (the scheme's own encoder) or any encoder of segmentation-models-pytorch by name.",
         json_schema_extra={**BASIC, "suggestions": ENCODERS},
     )
@@ -55,7 +60,7 @@ class NetworkConfig(Settings):
         None, description="Pretrained weights of that library's encoder, e.g. 'imagenet'; downloaded on first use."
     )
     decoder: str = Field(
-        "unet-plain",
+        PLAIN,
         description="'unet-plain' (all skips) or a decoder of segmentation-models-pytorch, e.g. 'unetplusplus'.",
     )
     base_width: int = Field(
@@ -112,7 +117,8 @@ class TrainingConfig(Settings):
 class AugmentationConfig(Settings):
     """Random changes of training patches; each strength 0 turns a change off."""
 
-    flip: bool = Field(True, description="Mirror along rows and columns.")
+    flip: bool = Field(True, description="Mirror left and right.")
+    upside_down: bool = Field(True, description="Mirror top and bottom too.")
     rotate90: bool = Field(True, description="Turn by quarter turns (square patches).")
     rotate: float = Field(
         15.0, ge=0.0, le=180.0, description="Largest free rotation.", json_schema_extra=unit("degrees")
@@ -135,6 +141,9 @@ class AugmentationConfig(Settings):
     )
     noise: float = Field(
         0.05, ge=0.0, le=1.0, description="Largest standard deviation of added noise.", json_schema_extra=unit("SD")
+    )
+    speckle: float = Field(
+        0.0, ge=0.0, le=1.0, description="Largest standard deviation of multiplied noise, as a share of the brightness."
     )
 
 

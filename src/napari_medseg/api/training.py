@@ -247,7 +247,7 @@ def train_cases(
         start = read_model(Path(init))[1] if init is not None else None
         generator = scheme.stages(config, cases, seed, compute, start)
         trained, results = run_stages(
-            generator, run=run, seed=seed, compute=compute, report=say, group=group, of=len(scheme.stage_titles)
+            generator, run=run, seed=seed, compute=compute, report=say, group=group, of=len(scheme.stage_titles) or None
         )
         if not group.leader:
             return {}
@@ -316,6 +316,7 @@ def _summary(
         "cases": label_kinds(cases),
         "groups": groups,
         "stages": stages,
+        **({"candidates": list(trained.candidates)} if trained.candidates else {}),
         "scores": dict(trained.scores),
         "model": str(run / "model.safetensors"),
     }

@@ -74,10 +74,8 @@ def _started(v: dict[str, Any]) -> str:
 
 def _stage_started(v: dict[str, Any]) -> str:
     cases = v["cases"]
-    return (
-        f"[{v['index'] + 1}/{v['of']}] {v['title']}: {cases['train']} training cases, "
-        f"{cases['validation']} for validation"
-    )
+    number = f"{v['index'] + 1}/{v['of']}" if v["of"] else str(v["index"] + 1)
+    return f"[{number}] {v['title']}: {cases['train']} training samples, {cases['validation']} validation cases"
 
 
 def _epoch_ended(v: dict[str, Any]) -> str:

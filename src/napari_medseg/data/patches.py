@@ -97,11 +97,7 @@ class Patches:
         self._kept: dict[int, _Loaded] = {}
         self._tags = [tags.index(case.tag) if case.tag in tags else NO_TAG for case in cases]
         self._strata = _strata(self._tags) if balanced_tags else [np.arange(len(cases))]
-        # Values that are no class are not known to be background either.
-        self._index_of_value = np.full(256, NOT_LOOKED_AT, np.uint8)
-        self._index_of_value[0] = 0
-        for index, mask_class in enumerate(classes, start=1):
-            self._index_of_value[mask_class.value] = index
+        self._index_of_value = index_of_values(classes)
         self._order = lru_cache(maxsize=4)(self._make_order)
 
     def __len__(self) -> int:
@@ -179,11 +175,7 @@ class Patches:
         values = case.load_labels()
         if values is None:
             return None
-        if values.shape != image.spatial_shape:
-            raise DatasetError(
-                f"The labels of case '{case.case}' have the shape {values.shape}, but its image {image.spatial_shape}: "
-                "import labels that were drawn on this image."
-            )
+        check_label_shape(case, values, image)
         for axis, (size, target) in enumerate(zip(values.shape, shape, strict=True)):
             if size != target:
                 nearest = ((np.arange(target) + 0.5) * size / target).astype(np.int64)
@@ -223,6 +215,27 @@ class Patches:
         else:
             starts = rng.integers(last + 1)
         return tuple((int(start), int(start + span)) for start, span in zip(starts, spans, strict=True))
+
+
+def index_of_values(classes: Sequence[MaskClass]) -> Labels:
+    """Label of the network per label value, uint8 (256,): 0 for the background, ``i + 1`` for class ``i``.
+
+    Values that are no class are not known to be background either: they become 255.
+    """
+    index_of_value = np.full(256, NOT_LOOKED_AT, np.uint8)
+    index_of_value[0] = 0
+    for index, mask_class in enumerate(classes, start=1):
+        index_of_value[mask_class.value] = index
+    return index_of_value
+
+
+def check_label_shape(case: TrainingCase, labels: Labels, image: Image) -> None:
+    """Raise `DatasetError` where labels were drawn on an image of another size."""
+    if labels.shape != image.spatial_shape:
+        raise DatasetError(
+            f"The labels of case '{case.case}' have the shape {labels.shape}, but its image {image.spatial_shape}: "
+            "import labels that were drawn on this image."
+        )
 
 
 def _strata(tags: Sequence[int]) -> list[npt.NDArray[np.int64]]:

@@ -164,7 +164,9 @@ class _Run:
         self._slice: tuple[int, ...] | None = None
         self._tag_sum = torch.zeros(len(predictor.tags))
         self._tag_area = 0
-        if any(plan.window > plan.length for plan in job.plans):
+        grid = predictor.grid(image)
+        self.notes.extend(grid.notes)
+        if predictor.grid_of is None and any(plan.window > plan.length for plan in job.plans):
             sizes = " x ".join(str(plan.window) for plan in job.plans)
             self.notes.append(f"The image is smaller than a window and was extended by reflection to {sizes} pixels.")
 

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_medseg.models.compute import Compute
+
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -45,6 +47,12 @@ def fold_batch_norm(model: nn.Module, example: torch.Tensor) -> nn.Module:
     with torch.inference_mode(), torch.autocast(example.device.type, enabled=False):
         same = all(_close(a, b) for a, b in zip(_tensors(folded(example)), _tensors(model(example)), strict=True))
     return folded if same else model
+
+
+def folded_for_inference(network: nn.Module, in_channels: int, compute: Compute) -> nn.Module:
+    """A network for images (b, in_channels, y, x) in eval mode, folded, on its device."""
+    example = torch.linspace(-2.0, 2.0, in_channels * 64 * 64).reshape(1, in_channels, 64, 64)
+    return compute.prepare_inference(fold_batch_norm(network.eval(), example))
 
 
 def _pairs(model: nn.Module, example: torch.Tensor) -> list[tuple[Any, Any]]:

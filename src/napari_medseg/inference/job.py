@@ -90,9 +90,10 @@ def plan_job(predictor: Predictor, image: Image, region: Box | None, mask: npt.N
         region = region or _bounding_box(mask, shape)
     region = _checked(region, image)
     working = working_shape(image, scale)
+    grid = predictor.grid(image)
     plans = tuple(
-        plan_windows(n, w, predictor.multiple, predictor.windows)
-        for n, w in zip(working[lead:], predictor.window, strict=True)
+        plan_windows(n, w, multiple, predictor.windows)
+        for n, w, multiple in zip(working[lead:], grid.window, grid.multiple, strict=True)
     )
     maps = tuple(AxisMap.between(n, w, *span) for n, w, span in zip(shape, working, region, strict=True))
     looked_at = None if mask is None else _stretch(mask, shape, region)

@@ -16,6 +16,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """How one image is cut into windows.
+
+    Parameters
+    ----------
+    window
+        Size of a window in working pixels, ([z,] y, x).
+    multiple
+        Windows may shrink to multiples of this, per axis; an image shorter than that is extended to it.
+    notes
+        Sentences for people about what is unusual here.
+    """
+
+    window: tuple[int, ...]
+    multiple: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Predictor:
     """A trained network with everything around it; a bundle of plain callables, no state.
 
@@ -44,6 +63,8 @@ class Predictor:
         Tag names in channel order; empty when the network does not classify.
     windows
         Overlap and blending.
+    grid_of
+        The grid of an image, for schemes whose windows depend on it; None: `window` and `multiple` for all.
     """
 
     window: tuple[int, ...]
@@ -55,3 +76,10 @@ class Predictor:
     classes: Sequence[MaskClass]
     tags: Sequence[str]
     windows: WindowConfig
+    grid_of: Callable[[Image], Grid] | None = None
+
+    def grid(self, image: Image) -> Grid:
+        """How an image is cut into windows."""
+        if self.grid_of is not None:
+            return self.grid_of(image)
+        return Grid(window=self.window, multiple=(self.multiple,) * len(self.window))

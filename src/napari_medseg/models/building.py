@@ -16,6 +16,7 @@ import torch  # noqa: E402 - after the guard
 from torch import nn  # noqa: E402 - after the guard
 
 from napari_medseg.models.unet import (  # noqa: E402 - after the guard
+    LEVELS,
     PLAIN,
     Classifier,
     Encoder,
@@ -50,10 +51,24 @@ def build_classifier(config: NetworkConfig, in_channels: int, num_tags: int) -> 
     return Classifier(build_encoder(config, in_channels), num_tags, config.dropout)
 
 
-def build_segmenter(config: NetworkConfig, in_channels: int, num_outputs: int) -> Segmenter:
+def build_segmenter(
+    config: NetworkConfig,
+    in_channels: int,
+    num_outputs: int,
+    *,
+    downsamplings: int | None = None,
+    convs_per_level: int = 2,
+) -> Segmenter:
     """Encoder and decoder with `num_outputs` logits per pixel, the background first.
 
     The encoder's weights have the names that `build_classifier` gives them, whatever the decoder.
+
+    Parameters
+    ----------
+    downsamplings
+        How often the encoder halves the image; None: 4 times for the plain one, 5 times for those of the library.
+    convs_per_level
+        Convolutions per level of the plain encoder and the plain decoder; others have what their authors gave them.
 
     Raises
     ------
@@ -65,17 +80,21 @@ def build_segmenter(config: NetworkConfig, in_channels: int, num_outputs: int) -
     if config.decoder != PLAIN:
         from napari_medseg.models.smp import build_smp_parts
 
-        encoder, decoder, channels, kernel_size = build_smp_parts(
-            config.decoder, config.encoder, in_channels, config.encoder_weights, config.base_width
+        smp_encoder, decoder, channels, kernel_size = build_smp_parts(
+            config.decoder, config.encoder, in_channels, config.encoder_weights, config.base_width, downsamplings
         )
-        return Segmenter(encoder, decoder, channels, num_outputs, kernel_size)
-    encoder = build_encoder(config, in_channels)
-    widths = level_widths(config.base_width)[:-1]
-    if config.encoder != PLAIN:
-        from napari_medseg.models.smp import decoder_widths
+        return Segmenter(smp_encoder, decoder, channels, num_outputs, kernel_size)
+    if config.encoder == PLAIN:
+        channels_per_level = level_widths(config.base_width, (downsamplings or LEVELS - 1) + 1)
+        widths = channels_per_level[:-1]
+        encoder: nn.Module = PlainEncoder(in_channels, channels_per_level, convs_per_level)
+    else:
+        from napari_medseg.models.smp import DEPTH, build_smp_encoder, decoder_widths
 
-        widths = decoder_widths(config.encoder, config.base_width)
-    own = UNetDecoder(cast("Encoder", encoder).out_channels, widths)
+        depth = downsamplings or DEPTH
+        widths = decoder_widths(config.encoder, config.base_width, depth)
+        encoder = build_smp_encoder(config.encoder, in_channels, config.encoder_weights, depth)
+    own = UNetDecoder(cast("Encoder", encoder).out_channels, widths, convs_per_level)
     return Segmenter(encoder, own, own.out_channels, num_outputs)
 
 

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from napari_medseg.config import DECODERS_WITH_WIDTHS
 from napari_medseg.errors import ConfigError
 from napari_medseg.models.guard import guard_torch_import
 
@@ -24,7 +25,7 @@ from napari_medseg.models.unet import (  # noqa: E402 - after the guard
     LEVELS,
     PLAIN,
     PlainEncoder,
-    double_convolution,
+    convolutions,
     initialise,
     level_widths,
 )
@@ -35,21 +36,20 @@ _DEFAULT_BASE_WIDTH = 64
 DECODERS: Mapping[str, Any] = {
     name: model for name, model in smp.MODEL_ARCHITECTURES_MAPPING.items() if name not in ("dpt", "pan")
 }
-#: Decoders whose channels per level can be set.
-_WITH_WIDTHS = ("unet", "unetplusplus", "manet")
-_DEPTH = 5
+#: How often encoders of the library halve the image unless told otherwise.
+DEPTH = 5
 
 
 class RegisteredPlainEncoder(PlainEncoder):
     """`PlainEncoder` with the methods that the library calls on an encoder; the weights have the same names."""
 
     def __init__(self, base_width: int, depth: int = LEVELS - 1, output_stride: int = 32) -> None:
-        super().__init__(3, level_widths(base_width)[: depth + 1])
+        super().__init__(3, level_widths(base_width, depth + 1))
         self.output_stride = min(output_stride, self.downsampling)
 
     def set_in_channels(self, in_channels: int, pretrained: bool = False) -> None:
         """Take images of another number of channels; the first level starts anew."""
-        self.levels[0] = double_convolution(in_channels, self.out_channels[0])
+        self.levels[0] = convolutions(in_channels, self.out_channels[0])
         initialise(self.levels[0])
 
     def make_dilated(self, output_stride: int) -> None:
@@ -74,7 +74,7 @@ def register_plain(base_width: int = _DEFAULT_BASE_WIDTH) -> str:
 register_plain()
 
 
-def build_smp_encoder(name: str, in_channels: int, weights: str | None) -> nn.Module:
+def build_smp_encoder(name: str, in_channels: int, weights: str | None, depth: int = DEPTH) -> nn.Module:
     """An encoder of the library by name, e.g. ``resnet34``, ``efficientnet-b0``, ``tu-convnext_tiny``.
 
     Raises
@@ -83,11 +83,13 @@ def build_smp_encoder(name: str, in_channels: int, weights: str | None) -> nn.Mo
         There is no such encoder, it has no such weights, or they cannot be fetched.
     """
     check_encoder_name(name)
-    return _described(_guarded(name, weights, lambda: get_encoder(name, in_channels, _DEPTH, _weights(name, weights))))
+    return _described(
+        _guarded(name, weights, lambda: get_encoder(name, in_channels, depth, _weights(name, weights))), depth
+    )
 
 
 def build_smp_parts(
-    decoder: str, encoder: str, in_channels: int, weights: str | None, base_width: int
+    decoder: str, encoder: str, in_channels: int, weights: str | None, base_width: int, depth: int | None = None
 ) -> tuple[nn.Module, nn.Module, int, int]:
     """Encoder, decoder, the decoder's channels and the kernel size of the head that belongs to it.
 
@@ -104,6 +106,8 @@ def build_smp_parts(
     base_width
         Channels of the plain encoder's finest level. The decoder mirrors the plain encoder; on another encoder its
         finest level has a quarter of that, the library's own default at 64.
+    depth
+        How often the encoder halves the image; None: 4 times for the plain one, else 5.
 
     Raises
     ------
@@ -113,10 +117,10 @@ def build_smp_parts(
     if decoder not in DECODERS:
         raise ConfigError(_unknown("decoder", decoder, [PLAIN, *DECODERS]))
     check_encoder_name(encoder)
-    depth = LEVELS - 1 if encoder == PLAIN else _DEPTH
+    depth = depth or (LEVELS - 1 if encoder == PLAIN else DEPTH)
     settings: dict[str, Any] = {}
-    if decoder in _WITH_WIDTHS:
-        settings["decoder_channels"] = decoder_widths(encoder, base_width)[::-1]
+    if decoder in DECODERS_WITH_WIDTHS:
+        settings["decoder_channels"] = decoder_widths(encoder, base_width, depth)[::-1]
     name = register_plain(base_width) if encoder == PLAIN else encoder
     model = _guarded(
         encoder,
@@ -130,14 +134,14 @@ def build_smp_parts(
         ),
     )
     convolution = model.segmentation_head[0]
-    return _described(model.encoder), model.decoder, convolution.in_channels, convolution.kernel_size[0]
+    return _described(model.encoder, depth), model.decoder, convolution.in_channels, convolution.kernel_size[0]
 
 
-def decoder_widths(encoder: str, base_width: int) -> tuple[int, ...]:
+def decoder_widths(encoder: str, base_width: int, depth: int | None = None) -> tuple[int, ...]:
     """Channels that a decoder gives at each level but the deepest, finest first."""
     if encoder == PLAIN:
-        return level_widths(base_width)[:-1]
-    return tuple(max(base_width // 4, 4) * 2**level for level in range(_DEPTH))
+        return level_widths(base_width, depth or LEVELS - 1)
+    return tuple(max(base_width // 4, 4) * 2**level for level in range(depth or DEPTH))
 
 
 def check_encoder_name(name: str) -> None:
@@ -176,8 +180,8 @@ def _guarded(encoder: str, weights: str | None, build: Any) -> Any:
         ) from error
 
 
-def _described(encoder: Any) -> nn.Module:
+def _described(encoder: Any, depth: int) -> nn.Module:
     """Give an encoder of the library the attribute that our networks read."""
     if not isinstance(encoder, PlainEncoder):
-        encoder.downsampling = 2**_DEPTH
+        encoder.downsampling = 2**depth
     return encoder  # type: ignore[no-any-return]  # the library is not typed

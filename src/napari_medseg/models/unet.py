@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Name of this encoder, and of this decoder, in settings.
-PLAIN = "unet-plain"
+from napari_medseg.config import PLAIN as PLAIN
+
 LEVELS = 5
 
 
@@ -33,23 +33,23 @@ class Encoder(Protocol):
         """Feature maps of an image batch (b, c, y, x), finest first."""
 
 
-def double_convolution(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Two 3x3 convolutions, each with batch normalisation and ReLU; keeps height and width."""
+def convolutions(in_channels: int, out_channels: int, count: int = 2) -> nn.Sequential:
+    """`count` 3x3 convolutions, each with batch normalisation and ReLU; keeps height and width."""
     layers: list[nn.Module] = []
-    for channels in (in_channels, out_channels):
+    for channels in (in_channels, *(out_channels,) * (count - 1)):
         # No bias: the normalisation that follows would take it away again.
         layers += [nn.Conv2d(channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels)]
         layers += [nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
-def level_widths(base_width: int) -> tuple[int, ...]:
-    """Channels of the five levels, each twice the one above."""
-    return tuple(base_width * 2**level for level in range(LEVELS))
+def level_widths(base_width: int, levels: int = LEVELS) -> tuple[int, ...]:
+    """Channels of the levels, each twice the one above."""
+    return tuple(base_width * 2**level for level in range(levels))
 
 
 class PlainEncoder(nn.Module):
-    """The contracting path: `len(widths)` levels of two convolutions, max pooling in between.
+    """The contracting path: `len(widths)` levels of convolutions, max pooling in between.
 
     Parameters
     ----------
@@ -57,14 +57,16 @@ class PlainEncoder(nn.Module):
         Channels of the image.
     widths
         Channels per level, finest first.
+    per_level
+        Convolutions per level.
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int]) -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int], per_level: int = 2) -> None:
         super().__init__()
         self.out_channels = tuple(widths)
         self.downsampling = 2 ** (len(widths) - 1)
         below = (in_channels, *widths[:-1])
-        self.levels = nn.ModuleList(double_convolution(c, w) for c, w in zip(below, widths, strict=True))
+        self.levels = nn.ModuleList(convolutions(c, w, per_level) for c, w in zip(below, widths, strict=True))
         self.pool = nn.MaxPool2d(2)
         initialise(self)
 
@@ -78,7 +80,7 @@ class PlainEncoder(nn.Module):
 
 
 class UNetDecoder(nn.Module):
-    """The expanding path: bilinear upsampling to the next finer map, concatenation with it, two convolutions.
+    """The expanding path: bilinear upsampling to the next finer map, concatenation with it, convolutions.
 
     Works on the feature maps of any encoder, whatever their sizes, and ends at the size of the finest one.
 
@@ -88,15 +90,18 @@ class UNetDecoder(nn.Module):
         Channels of the encoder's maps, finest first.
     widths
         Channels that the decoder gives at each map but the deepest, finest first.
+    per_level
+        Convolutions per level.
     """
 
-    def __init__(self, encoder_channels: Sequence[int], widths: Sequence[int]) -> None:
+    def __init__(self, encoder_channels: Sequence[int], widths: Sequence[int], per_level: int = 2) -> None:
         super().__init__()
         self.out_channels = widths[0]
         skips = tuple(encoder_channels[:-1])
         incoming = (*widths[1:], encoder_channels[-1])
         self.levels = nn.ModuleList(
-            double_convolution(below + skip, width) for below, skip, width in zip(incoming, skips, widths, strict=True)
+            convolutions(below + skip, width, per_level)
+            for below, skip, width in zip(incoming, skips, widths, strict=True)
         )
         initialise(self)
 

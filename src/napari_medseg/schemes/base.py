@@ -48,6 +48,9 @@ class Trained:
         ``axes``, ``channels``, ``spacing``, ``units`` of an input image.
     scores
         Final validation figures, for the summary and the model card.
+    candidates
+        What was compared, where the scheme chose between several: plain values with ``name``, ``stage``, ``title``,
+        ``score``, ``seconds``, ``parameters``, ``chosen`` and ``stopped`` each, and what else the scheme has to say.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -56,6 +59,7 @@ class Trained:
     preprocessing: Mapping[str, Any]
     expects: Mapping[str, Any]
     scores: Mapping[str, float] = field(default_factory=dict)
+    candidates: Sequence[Mapping[str, Any]] = ()
 
 
 class Scheme(ABC):

@@ -167,6 +167,7 @@ class PathologyScheme(Scheme):
         """C's probabilities and B's mask from one pass over the windows."""
         from napari_medseg.data.intensity import Intensity
         from napari_medseg.data.resolution import WorkingResolution
+        from napari_medseg.inference.folding import folded_for_inference
         from napari_medseg.models.building import build_classifier, build_segmenter, load_weights
 
         try:
@@ -195,19 +196,11 @@ class PathologyScheme(Scheme):
             resolution,
             classes=card.classes,
             tags=card.tags,
-            segmenter=_for_inference(segmenter, intensity.channels, compute) if segmenter is not None else None,
-            classifier=_for_inference(classifier, intensity.channels, compute) if classifier is not None else None,
+            segmenter=folded_for_inference(segmenter, intensity.channels, compute) if segmenter is not None else None,
+            classifier=folded_for_inference(classifier, intensity.channels, compute)
+            if classifier is not None
+            else None,
         )
-
-
-def _for_inference(network: nn.Module, in_channels: int, compute: Compute) -> nn.Module:
-    """A network in eval mode on its device, with the batch normalisations folded away."""
-    import torch
-
-    from napari_medseg.inference.folding import fold_batch_norm
-
-    example = torch.linspace(-2.0, 2.0, in_channels * 64 * 64).reshape(1, in_channels, 64, 64)
-    return compute.prepare_inference(fold_batch_norm(network.eval(), example))
 
 
 def _prefixed(prefix: str, model: nn.Module) -> dict[str, Any]:

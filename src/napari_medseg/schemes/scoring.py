@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from napari_medseg.data.windows import labelled_bscans
 from napari_medseg.inference.engine import predict
 from napari_medseg.inference.predictor import Predictor
 from napari_medseg.metrics import auc, balanced_accuracy, class_counts, counts_to_scores
@@ -24,10 +26,16 @@ MakePredictor = Callable[["nn.Module"], Predictor]
 
 
 class SegmentationScorer:
-    """Mean Dice over mask classes, from pixel counts pooled over whole validation images.
+    """Mean Dice or IoU over mask classes, from pixel counts pooled over whole validation images.
 
     Pooled counts rather than a mean over images: an image without a class says nothing of that class's Dice, yet its
-    false positives count. A class that no validation image holds is left out of the mean.
+    false positives count. A class that no validation image holds is left out of the mean. Of a stack that a network
+    sees slice by slice, the slices alone are judged in which anybody looked at anything.
+
+    Parameters
+    ----------
+    figure
+        ``"dice"`` or ``"iou"``.
     """
 
     def __init__(
@@ -36,7 +44,9 @@ class SegmentationScorer:
         classes: Sequence[MaskClass],
         make_predictor: MakePredictor,
         compute: Compute,
+        figure: Literal["dice", "iou"] = "dice",
     ) -> None:
+        self._figure = figure
         self._cases = {case.case: case for case in cases if case.has_mask}
         self._classes = tuple(classes)
         self._make_predictor = make_predictor
@@ -48,17 +58,28 @@ class SegmentationScorer:
         labels = self._cases[case].load_labels()
         if labels is None:
             raise ValueError(f"case {case} has lost its mask")  # a scorer's cases have masks
-        result = predict(self._make_predictor(model), self._cases[case].load_image(), compute=self._compute)
-        predicted = np.asarray(result.labels)
+        predicted = self._predict(model, case, labels)
         counts = class_counts(labels, predicted, [c.value for c in self._classes], ignore=NOT_LOOKED_AT)
         return CaseScore(case=case, values={"counts": counts.tolist()}, preview=predicted if preview else None)
 
+    def _predict(self, model: nn.Module, case: str, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Labels of a whole case; 255 in slices that nobody looked at."""
+        predictor, image = self._make_predictor(model), self._cases[case].load_image()
+        if labels.ndim == len(predictor.window):
+            return np.asarray(predict(predictor, image, compute=self._compute).labels)
+        predicted = np.full_like(labels, NOT_LOOKED_AT)
+        for index in labelled_bscans(labels):
+            region = ((index, index + 1), *((0, n) for n in labels.shape[1:]))
+            predicted[index] = np.asarray(predict(predictor, image, region=region, compute=self._compute).labels)[0]
+        return predicted
+
     def summarise(self, scores: Sequence[CaseScore]) -> tuple[float, dict[str, float]]:
-        """Mean Dice, and Dice per class."""
+        """Mean Dice (IoU), and that of every class."""
         counts = np.sum([np.asarray(score.values["counts"], dtype=np.int64) for score in scores], axis=0)
-        dice = counts_to_scores(counts)["dice"]
-        details = {f"dice {c.name}": float(d) for c, d in zip(self._classes, dice, strict=True) if not math.isnan(d)}
-        present = [d for d in dice if not math.isnan(d)]
+        figures = counts_to_scores(counts)[self._figure]
+        named = zip(self._classes, figures, strict=True)
+        details = {f"{self._figure} {c.name}": float(value) for c, value in named if not math.isnan(value)}
+        present = [value for value in figures if not math.isnan(value)]
         return (float(np.mean(present)) if present else 0.0), details
 
 

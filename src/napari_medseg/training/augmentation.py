@@ -74,7 +74,8 @@ def _matrices(config: AugmentationConfig, square: bool, dimensions: int, draws: 
         turn = turn + draws.choice(4) * (math.pi / 2)
     size = 1 / (1 + draws.symmetric(config.zoom))
     mirror = 1 - 2 * draws.choice(2).unsqueeze(1) if config.flip else torch.ones_like(size).unsqueeze(1)
-    upside = 1 - 2 * draws.choice(2).unsqueeze(1) if config.flip else torch.ones_like(size).unsqueeze(1)
+    both = config.flip and config.upside_down
+    upside = 1 - 2 * draws.choice(2).unsqueeze(1) if both else torch.ones_like(size).unsqueeze(1)
     rows = torch.stack([torch.stack([turn.cos(), -turn.sin()], 1), torch.stack([turn.sin(), turn.cos()], 1)], 1)
     rows = rows * torch.cat([mirror, upside], 1).unsqueeze(1)  # mirror the target's axes
     matrices = torch.eye(dimensions, device=rows.device).repeat(len(rows), 1, 1)
@@ -97,7 +98,7 @@ def _move(images: Tensor, labels: Tensor, matrices: Tensor) -> tuple[Tensor, Ten
 
 
 def _change_intensity(images: Tensor, config: AugmentationConfig, draws: _Draws) -> Tensor:
-    """Contrast about the patch's mean, brightness, colour, noise."""
+    """Contrast about the patch's mean, brightness, colour, noise, speckle."""
     singles = (1,) * (images.ndim - 1)
     if config.contrast:
         centre = images.mean(tuple(range(1, images.ndim)), keepdim=True)
@@ -108,4 +109,8 @@ def _change_intensity(images: Tensor, config: AugmentationConfig, draws: _Draws)
         images = images + draws.symmetric(config.color, images.shape[1], *singles[1:])
     if config.noise:
         images = images + draws.noise_like(images) * draws.symmetric(config.noise, *singles)
+    if config.speckle:
+        # Normalised images have no zero: the darkest pixel of the patch stands for no reflection.
+        bright = images - images.amin(tuple(range(1, images.ndim)), keepdim=True)
+        images = images + bright * draws.noise_like(images) * draws.symmetric(config.speckle, *singles)
     return images

@@ -19,6 +19,7 @@ import torch
 
 from napari_medseg.errors import TrainingError
 from napari_medseg.io.atomic import replacing, write_text
+from napari_medseg.training.stage import STOP_NAME
 
 State = dict[str, Any]
 
@@ -87,12 +88,17 @@ class StageFolder:
             return
         write_text(self.path / "done.json", json.dumps({"identity": self.identity, **result}, indent=2))
         self._drop_weights_but(result["best_epoch"])
-        (self.path / "last.pt").unlink(missing_ok=True)
+        for name in ("last.pt", STOP_NAME):
+            (self.path / name).unlink(missing_ok=True)
+
+    def stop_asked(self) -> bool:
+        """Whether somebody put a file `STOP_NAME` into the folder: the stage shall end with what it has."""
+        return (self.path / STOP_NAME).exists()
 
     def clear(self) -> None:
         """Forget a stage of another identity, before the first write of this one."""
         if self.writes and self.path.is_dir():
-            for name in ("done.json", "last.pt", "history.csv"):
+            for name in ("done.json", "last.pt", "history.csv", STOP_NAME):
                 (self.path / name).unlink(missing_ok=True)
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:

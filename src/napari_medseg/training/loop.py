@@ -106,6 +106,7 @@ def _result(stage: Stage, identity: str, done: dict[str, Any], *, reused: bool) 
         seconds=done["seconds"],
         reused=reused,
         details=done["details"],
+        stopped=bool(done.get("stopped")),
     )
 
 
@@ -127,6 +128,8 @@ class _Loop:
         # Where this session took the stage up.
         self.first_step, self.earlier_seconds = 0, 0.0
         self.saved_at = self.reported_at = self.started
+        #: Whether a person ended the stage; looked at after every epoch, for all processes alike.
+        self.stop_asked = False
 
     def resume(self) -> None:
         """Take up the last checkpoint, if there is one of this stage."""
@@ -145,7 +148,7 @@ class _Loop:
         self.earlier_seconds = self.progress.seconds
 
     def run(self) -> None:
-        """Train until the last epoch, or until validation has stopped improving."""
+        """Train until the last epoch, until validation has stopped improving, or until a person ends the stage."""
         source, stepper = self.stage.source, self.stepper
         between_steps = True
         with (
@@ -186,6 +189,7 @@ class _Loop:
             "steps": progress.step,
             "seconds": self._seconds(),
             "details": {name: value for name, value in row.items() if name not in _OWN_COLUMNS},
+            "stopped": self.stop_asked,
         }
         self.store.finish(done)
         # Nobody looks for the finished stage before it is written.
@@ -194,8 +198,8 @@ class _Loop:
 
     def _finished(self) -> bool:
         patience = self.stage.training.patience
-        stopped = patience > 0 and self.progress.stale >= patience
-        return stopped or len(self.progress.history) >= self.schedule.epochs
+        stale = patience > 0 and self.progress.stale >= patience
+        return stale or self.stop_asked or len(self.progress.history) >= self.schedule.epochs
 
     def _after_step(self, check_interrupt: Callable[[], None]) -> None:
         now = time.monotonic()
@@ -233,6 +237,7 @@ class _Loop:
         )
         self.stepper.loss_sum = torch.zeros_like(self.stepper.loss_sum)
         self.store.write_history(self.progress.history)
+        self.stop_asked = any(self.group.gather(self.store.stop_asked()))
         self.report(
             "epoch_ended",
             stage=self.stage.name,

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+#: A file of this name in a stage's folder ends the stage after its present epoch; its best weights are kept.
+STOP_NAME = "stop"
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -120,7 +123,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
-    """What the loop sends back into the scheme."""
+    """What the loop sends back into the scheme; `stopped`: a person ended the stage before its last epoch."""
 
     name: str
     identity: str
@@ -130,3 +133,4 @@ class StageResult:
     seconds: float
     reused: bool
     details: Mapping[str, float]
+    stopped: bool = False

@@ -11,11 +11,10 @@ from typing import Any
 from napari_medseg.errors import ConfigError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import SCHEMES
+from napari_medseg.training.stage import STOP_NAME
 
 #: Settings as the panel wrote them, for the child to read.
 SETTINGS_NAME = "settings.json"
-#: An empty file of this name in a stage's folder ends the stage after its epoch, with its best weights so far.
-STOP_NAME = "stop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

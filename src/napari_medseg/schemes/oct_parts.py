@@ -1,0 +1,387 @@
+"""What the stages of scheme `oct` are built from; the experiment behind its claim builds its controls from the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_medseg.config import PLAIN
+from napari_medseg.data.windows import WidthWindows, power_of_two
+from napari_medseg.schemes.base import Trained
+from napari_medseg.structures import Image, MaskClass, TrainingCase, TrainingSet
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import nn
+
+    from napari_medseg.data.intensity import Intensity
+    from napari_medseg.inference.predictor import Grid, Predictor
+    from napari_medseg.models.compute import Compute
+    from napari_medseg.schemes.oct import Candidate, OctConfig
+    from napari_medseg.training.stage import PatchSource, Stage, StageResult
+
+#: Counts up when the same settings and cases would train other weights than before.
+CODE_VERSION = 1
+#: Factor of one step in the number of kernels.
+_WIDTH_STEP = 1.5
+#: Bytes of a weight in a model file.
+_WEIGHT_BYTES = 4
+#: Weights of classes stay within this factor of the mean: a class of ten pixels must not rule the loss.
+_LARGEST_WEIGHT = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A trained candidate in the league.
+
+    Parameters
+    ----------
+    round
+        1 or 2.
+    network
+        With its best weights.
+    score
+        Mean IoU on stitched validation images; NaN without validation.
+    iou
+        IoU per class on them, pooled over pixels.
+    windowed
+        Mean IoU over the sampled validation windows, as the source has it; NaN without validation.
+    """
+
+    candidate: Candidate
+    round: int
+    network: nn.Module
+    score: float
+    iou: Mapping[str, float]
+    windowed: float
+    seconds: float
+    stopped: bool
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the network."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def to_json(self, *, chosen: bool) -> dict[str, Any]:
+        """A row of the table that is saved with the model."""
+        return {
+            "name": self.candidate.name,
+            "stage": self.candidate.name,
+            "title": title_of(self.candidate),
+            "round": self.round,
+            "settings": self.candidate.model_dump(mode="json"),
+            "score": _number(self.score),
+            "mean_iou": _number(self.score),
+            "iou": {name: _number(value) for name, value in self.iou.items()},
+            "windowed_mean_iou": _number(self.windowed),
+            "seconds": round(self.seconds, 3),
+            "parameters": self.parameters,
+            "bytes": _WEIGHT_BYTES * self.parameters,
+            "chosen": chosen,
+            "stopped": self.stopped,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OctParts:
+    """The windows, the networks and how they are judged; one set of them for all candidates."""
+
+    config: OctConfig
+    data: TrainingSet
+    seed: int
+    compute: Compute
+    intensity: Intensity
+    height: int
+    classes: tuple[MaskClass, ...]
+    train: tuple[TrainingCase, ...]
+    judged: tuple[TrainingCase, ...]
+    windows: PatchSource
+    start: Mapping[str, npt.NDArray[Any]]
+
+    @classmethod
+    def fit(
+        cls,
+        config: OctConfig,
+        data: TrainingSet,
+        seed: int,
+        compute: Compute,
+        *,
+        start: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> OctParts:
+        """Look at the training cases: how high and how bright they are. The split is drawn before any window is cut."""
+        from napari_medseg.data.intensity import fit_intensity
+
+        train = tuple(case for case in data.of_split("train") if case.has_mask)
+        judged = tuple(case for case in data.of_split("val") if case.has_mask)
+        images = [case.load_image() for case in train]
+        tallest = max(image.spatial_shape[-2] for image in (*images, *(case.load_image() for case in judged)))
+        height = config.height or power_of_two(tallest)
+        intensity = fit_intensity(images)
+        windows = WidthWindows(
+            train,
+            classes=data.info.classes,
+            width=config.window_width,
+            stride=config.stride,
+            height=height,
+            intensity=intensity,
+        )
+        return cls(
+            config=config,
+            data=data,
+            seed=seed,
+            compute=compute,
+            intensity=intensity,
+            height=height,
+            classes=data.info.classes,
+            train=train,
+            judged=judged,
+            windows=windows,
+            start=start or {},
+        )
+
+    def network(self, candidate: Candidate) -> nn.Module:
+        """A candidate's network; starts from the given model where that is the same network."""
+        from napari_medseg.models.building import load_matching_weights
+
+        network = build_network(candidate, self.intensity.channels, len(self.classes) + 1)
+        if _is_same_network(network, self.start):
+            load_matching_weights(network, self.start, "segmenter")
+        return network
+
+    def stage(self, candidate: Candidate, network: nn.Module) -> Stage:
+        """The stage that trains a candidate."""
+        from napari_medseg.losses import mask_loss
+        from napari_medseg.schemes.scoring import SegmentationScorer
+        from napari_medseg.training.stage import Stage
+
+        scorer = SegmentationScorer(
+            self.judged, self.classes, lambda model: self.predictor(candidate, model), self.compute, figure="iou"
+        )
+        return Stage(
+            name=candidate.name,
+            title=title_of(candidate),
+            model=network,
+            source=self.windows,
+            loss=mask_loss(self._class_weights() if self.config.class_weights == "balanced" else None),
+            training=self.config.training,
+            augmentation=self.config.augmentation,
+            scorer=scorer if self.judged else None,
+            fingerprint=self._fingerprint(candidate),
+            candidate=True,
+            score_name="mean IoU",
+        )
+
+    def entry(self, candidate: Candidate, network: nn.Module, result: StageResult, number: int) -> Entry:
+        """A candidate that was trained in round `number`."""
+        return Entry(
+            candidate=candidate,
+            round=number,
+            network=network,
+            score=result.best_score,
+            iou={c.name: result.details.get(f"iou {c.name}", math.nan) for c in self.classes},
+            windowed=self.windowed_iou(network) if self.judged else math.nan,
+            seconds=result.seconds,
+            stopped=result.stopped,
+        )
+
+    def windowed_iou(self, network: nn.Module) -> float:
+        """Mean IoU over the classes, from pixels pooled over the sampled validation windows."""
+        import torch
+
+        from napari_medseg.metrics import class_counts, counts_to_scores
+
+        windows = WidthWindows(
+            self.judged,
+            classes=self.classes,
+            width=self.config.window_width,
+            stride=self.config.stride,
+            height=max(self.height, power_of_two(max(case.load_image().spatial_shape[-2] for case in self.judged))),
+            intensity=self.intensity,
+            cache_bytes=0,
+        )
+        counts = np.zeros((len(self.classes), 3), np.int64)
+        values = range(1, len(self.classes) + 1)
+        network.eval()
+        with torch.inference_mode(), self.compute.autocast():
+            for start in range(0, len(windows), self.config.training.batch_size):
+                chosen = range(start, min(start + self.config.training.batch_size, len(windows)))
+                drawn = [windows.window(index) for index in chosen]
+                images = torch.from_numpy(np.stack([image for image, _ in drawn]))
+                logits = network(self.compute.to(images))
+                predicted = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
+                counts += class_counts(np.stack([labels for _, labels in drawn]), predicted, list(values))
+        return float(np.nanmean(counts_to_scores(counts)["iou"]))
+
+    def trained(self, league: Sequence[Entry], target: Entry) -> Trained:
+        """The scheme's result."""
+        return Trained(
+            tensors={f"segmenter.{name}": tensor for name, tensor in target.network.state_dict().items()},
+            classes=self.classes,
+            tags=(),
+            preprocessing={
+                "intensity": self.intensity.to_json(),
+                "height": self.height,
+                "candidate": target.candidate.model_dump(mode="json"),
+            },
+            expects={"axes": "yx", "channels": self.intensity.channels, "spacing": None, "units": None},
+            scores={
+                "mean_iou": target.score,
+                "windowed_mean_iou": target.windowed,
+                **{f"iou {name}": value for name, value in target.iou.items()},
+            },
+            candidates=[entry.to_json(chosen=entry is target) for entry in league],
+        )
+
+    def predictor(self, candidate: Candidate, network: nn.Module) -> Predictor:
+        """A network in training or just trained, with this set's preprocessing."""
+        return make_predictor(self.config, candidate, self.intensity, self.height, self.classes, network)
+
+    def _class_weights(self) -> list[float]:
+        """Weight of each class, the background first: the inverse root of its share of pixels, with mean 1 over pixels.
+
+        The full inverse would let a layer of two rows count as much as the whole vitreous, and its noise with it.
+        """
+        counts = np.zeros(256, np.int64)
+        for case in self.train:
+            labels = case.load_labels()
+            if labels is not None:
+                counts += np.bincount(labels.reshape(-1), minlength=256)
+        pixels = counts[[0, *(c.value for c in self.classes)]].astype(np.float64)
+        shares = pixels / max(pixels.sum(), 1.0)
+        weights = np.where(shares > 0, 1.0 / np.sqrt(np.maximum(shares, 1e-12)), 0.0)
+        weights = np.minimum(weights / max(float((weights * shares).sum()), 1e-12), _LARGEST_WEIGHT)
+        return [float(weight) for weight in weights]
+
+    def _fingerprint(self, candidate: Candidate) -> dict[str, Any]:
+        from napari_medseg.io.model_file import tensors_hash
+
+        # What competes besides, and who wins, changes nothing of a candidate.
+        config = self.config.model_dump(mode="json", exclude={"candidates", "search", "target"})
+        return {
+            "code": CODE_VERSION,
+            "config": config,
+            "candidate": candidate.model_dump(mode="json"),
+            "classes": [[c.value, c.name] for c in self.classes],
+            "intensity": self.intensity.to_json(),
+            "height": self.height,
+            "start": tensors_hash(self.start),
+            "train": [case.content_hash for case in self.train],
+            "validation": [case.content_hash for case in self.judged],
+        }
+
+
+def build_network(candidate: Candidate, in_channels: int, num_outputs: int) -> nn.Module:
+    """A candidate's network with fresh weights; raises `ConfigError` for unknown names."""
+    from napari_medseg.config import NetworkConfig
+    from napari_medseg.models.building import build_segmenter
+
+    network = NetworkConfig(
+        encoder=candidate.encoder,
+        encoder_weights=candidate.encoder_weights,
+        decoder=candidate.architecture,
+        base_width=candidate.base_width,
+    )
+    return build_segmenter(
+        network,
+        in_channels,
+        num_outputs,
+        downsamplings=candidate.downsamplings,
+        convs_per_level=candidate.convs_per_level,
+    )
+
+
+def title_of(candidate: Candidate) -> str:
+    """Words for people, e.g. "unet-plain, 2 convolutions, 32 kernels, 4 downsamplings"."""
+    parts = [
+        candidate.architecture if candidate.encoder == PLAIN else f"{candidate.architecture} on {candidate.encoder}"
+    ]
+    if candidate.has_convs:
+        parts.append(f"{candidate.convs_per_level} convolution{'' if candidate.convs_per_level == 1 else 's'}")
+    if candidate.has_width:
+        parts.append(f"{candidate.base_width} kernels")
+    parts.append(f"{candidate.downsamplings} downsamplings")
+    return ", ".join(parts)
+
+
+def best_entry(league: Sequence[Entry]) -> Entry:
+    """The entry with the best mean IoU; the earlier one where two are equal or nothing was judged."""
+    return max(league, key=lambda entry: -math.inf if math.isnan(entry.score) else entry.score)
+
+
+def neighbours(winner: Candidate, width: int, height: int) -> list[Candidate]:
+    """Candidates one step around the winner in each knob that it has, within what windows allow."""
+    return [candidate for candidate in _steps(winner) if _fits(candidate, width, height)]
+
+
+def _steps(winner: Candidate) -> Iterator[Candidate]:
+    if winner.has_convs:
+        for convs in (winner.convs_per_level - 1, winner.convs_per_level + 1):
+            if 1 <= convs <= 5:
+                yield winner.model_copy(update={"convs_per_level": convs})
+    for kernels in (winner.base_width / _WIDTH_STEP, winner.base_width * _WIDTH_STEP):
+        rounded = max(4, min(256, round(kernels / 4) * 4))
+        if winner.has_width and rounded != winner.base_width:
+            yield winner.model_copy(update={"base_width": rounded})
+    # Encoders of the library have five halvings at most, and no decoder for fewer than three.
+    least, most = (1, 6) if winner.encoder == PLAIN and winner.architecture == PLAIN else (3, 5)
+    for downsamplings in (winner.downsamplings - 1, winner.downsamplings + 1):
+        if least <= downsamplings <= most:
+            yield winner.model_copy(update={"downsamplings": downsamplings})
+
+
+def _fits(candidate: Candidate, width: int, height: int) -> bool:
+    multiple = 2**candidate.downsamplings
+    return not width % multiple and not height % multiple
+
+
+def make_predictor(
+    config: OctConfig,
+    candidate: Candidate,
+    intensity: Intensity,
+    height: int,
+    classes: Sequence[MaskClass],
+    network: nn.Module,
+) -> Predictor:
+    """A network with the windows it was trained on."""
+    from napari_medseg.inference.predictor import Grid, Predictor
+
+    multiple = 2**candidate.downsamplings
+
+    def grid_of(image: Image) -> Grid:
+        rows, columns = image.spatial_shape[-2:]
+        padded = height if rows <= height else power_of_two(rows)
+        # An image narrower than a window is mirrored to the window; in others windows may shrink to what covers them.
+        step = config.window_width if columns < config.window_width else multiple
+        note = f"The B-scans are {rows} pixels high, more than the {height} of the training: padded to {padded}."
+        return Grid(
+            window=(padded, config.window_width), multiple=(padded, step), notes=(note,) if rows > height else ()
+        )
+
+    return Predictor(
+        window=(height, config.window_width),
+        multiple=multiple,
+        scale_of=lambda image: (1.0,) * len(image.spatial_axes),
+        prepare=intensity.prepare,
+        normalise=intensity.normalise,
+        forward=lambda windows: (network(windows), None),
+        classes=classes,
+        tags=(),
+        windows=config.windows,
+        grid_of=grid_of,
+    )
+
+
+def _is_same_network(network: nn.Module, tensors: Mapping[str, npt.NDArray[Any]]) -> bool:
+    """Whether a model's tensors are those of a network, up to a head of another number of classes."""
+    shapes = {f"segmenter.{name}": tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    own = {name: shape for name, shape in shapes.items() if not name.startswith("segmenter.head.")}
+    given = {name: tuple(t.shape) for name, t in tensors.items() if not name.startswith("segmenter.head.")}
+    return bool(own == given)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
