@@ -68,7 +68,7 @@ def image_files(path: Path, formats: Sequence[Format]) -> list[Path]:
 def _is_image(file: Path, formats: Sequence[Format]) -> bool:
     """Whether a format other than a plain folder recognises it."""
     if file.is_dir():
-        return ome_zarr.is_ome_zarr(file) and ome_zarr.FORMAT in formats
+        return any(one.recognises(file, b"") for one in formats if one.recognises is not _recognises)
     try:
         with file.open("rb") as stream:
             head = stream.read(HEAD_BYTES)

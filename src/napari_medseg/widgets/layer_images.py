@@ -43,7 +43,10 @@ def _known_image(layer: ImageLayer, session: Session) -> Image | None:
         if opened is not None and session.dataset is not None and layer in opened.image_layers:
             image = session.dataset.read_image(opened.case)
         elif Path(layer.metadata.get("path", "")).is_file():
-            image = read(layer.metadata["path"], series=layer.metadata.get("series", 0))
+            facts = layer.metadata.get("medseg", {})
+            image = read(layer.metadata["path"], kind=facts.get("kind"), series=layer.metadata.get("series", 0))
+            if facts.get("typed_spacing"):
+                image = dataclasses.replace(image, spacing=tuple(facts["spacing"]), units=tuple(facts["units"]))
     except MedsegError:
         # The file went away or changed since: what is on screen can still be predicted.
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 from PIL import Image as Picture
 
 from napari_medseg.errors import ReadError
-from napari_medseg.io import describe, read
+from napari_medseg.io import describe, image_files, read
 from napari_medseg.io.oct.heidelberg import distance_between, named_layers
 
-from .writers import MISSING, write_e2e, write_vol, write_xml
+from .writers import MISSING, write_e2e, write_opt, write_vol, write_xml
 
 _RNG = np.random.default_rng(0)
 _REFLECTANCE = _RNG.random((3, 20, 16)).astype(np.float32)
@@ -214,3 +215,24 @@ def test_distances_between_b_scans() -> None:
     assert distance_between(starts[:1], ends[:1]) is None
     assert distance_between(starts, ends + np.array([[0, 0], [0, 0], [0, 3], [0, 0]])) is None
     assert distance_between(starts * [[1], [1], [1], [2]], ends * [[1], [1], [1], [2]]) is None
+
+
+def test_exports_in_a_folder_are_images_of_it(tmp_path: Path) -> None:
+    for name in ("eye2", "eye10"):
+        write_xml(tmp_path / name, (_REFLECTANCE * 255).astype(np.uint8), {})
+    (tmp_path / "notes").mkdir()
+    assert [path.name for path in image_files(tmp_path)] == ["eye2", "eye10"]
+
+
+def test_readers_can_be_sent_to_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_medseg.io.reading.EAGER_BYTES", 10)
+    pixels = (_REFLECTANCE * 255).astype(np.uint8)
+    files = [
+        write_vol(tmp_path / "a.vol", _REFLECTANCE, _ROWS),
+        write_xml(tmp_path / "xml", pixels, {}),
+        write_opt(tmp_path / "a.dcm", pixels),
+    ]
+    for path in files:
+        image = read(path)
+        again = pickle.loads(pickle.dumps(image))
+        np.testing.assert_array_equal(again.data[1:], image.data[1:])
