@@ -1,1 +1,1 @@
-"""From labels and spacing to numbers."""
+"""Labels and spacing to figures: arrays in, tables out; no files, no torch, no napari."""

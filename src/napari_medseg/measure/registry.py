@@ -1,0 +1,31 @@
+"""What is measured of which kind of image.
+
+A further measure (counts, diameters) is a function from a `Subject` to rows and an entry in `MEASURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from napari_medseg.measure.retina import thickness_rows
+from napari_medseg.measure.rows import Row
+from napari_medseg.measure.sizes import size_rows
+from napari_medseg.measure.subject import Subject
+from napari_medseg.structures import Kind, Progress
+
+Measurement = Callable[[Subject, Progress | None], list[Row]]
+
+#: Measurements by kind of image; kinds that are not named have the sizes of their classes measured.
+MEASURES: Mapping[Kind, tuple[Measurement, ...]] = {"oct": (thickness_rows, size_rows)}
+_ALWAYS: tuple[Measurement, ...] = (size_rows,)
+
+
+def measure(subject: Subject, progress: Progress | None = None) -> list[Row]:
+    """Everything measured of one label image.
+
+    Raises
+    ------
+    ConfigError
+        Surfaces and classes do not fit each other, or the fovea lies outside the scan.
+    """
+    return [row for part in MEASURES.get(subject.kind, _ALWAYS) for row in part(subject, progress)]

@@ -1,0 +1,82 @@
+"""What is measured: labels with everything that figures depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.measure.etdrs import Laterality
+from napari_medseg.measure.space import Space
+from napari_medseg.structures import ArrayLike, Kind, MaskClass, OctScan, Surface
+
+#: Patterns whose B-scans do not lie beside each other.
+_NO_RASTER = ("star", "circle", "repeat", "line")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A label image to measure.
+
+    Parameters
+    ----------
+    name
+        Case id or file name; the first column of tables.
+    labels
+        Integer ([z,] y, x); numpy, zarr or lazy.
+    classes
+        What the values mean.
+    space
+        True distance of pixels.
+    kind
+        Decides what is measured.
+    surfaces
+        Boundaries between layers from top to bottom; empty for labels without layers.
+    spans
+        Further stretches to measure, each from one surface to another, by name.
+    laterality, pattern
+        As in `structures.OctScan`.
+    positions, aspect
+        Where B-scans lie on the fundus picture, and the height and width of its pixels; see `etdrs.frame_of`.
+    fovea
+        (bscan, x) that a person gave; None: to be found.
+    """
+
+    name: str
+    labels: ArrayLike
+    classes: tuple[MaskClass, ...]
+    space: Space
+    kind: Kind = "image"
+    surfaces: tuple[Surface, ...] = ()
+    spans: tuple[tuple[str, str], ...] = ()
+    laterality: Laterality = ""
+    pattern: str = ""
+    positions: npt.NDArray[np.float64] | None = None
+    aspect: tuple[float, float] = (1.0, 1.0)
+    fovea: tuple[float, float] | None = None
+
+    @property
+    def grid_obstacle(self) -> str:
+        """Why no ETDRS grid can be laid over this scan, in a sentence; empty where one can."""
+        if len(self.labels.shape) < 3 or self.labels.shape[0] < 2:
+            return "A map and its ETDRS grid need a volume of several B-scans."
+        if self.pattern in _NO_RASTER:
+            return f"The B-scans of this scan ({self.pattern}) do not lie side by side, so no ETDRS grid fits."
+        if not self.space.is_known:
+            return "The ETDRS grid needs the spacing along all three axes in millimetres: enter it."
+        return ""
+
+
+def scan_fields(scan: OctScan | None) -> dict[str, object]:
+    """Fields of a `Subject` that a scanner's facts give."""
+    if scan is None:
+        return {}
+    localizer = scan.localizer
+    spacing = localizer.spacing if localizer is not None else None
+    return {
+        "laterality": scan.laterality,
+        "pattern": scan.pattern,
+        "positions": scan.positions,
+        "aspect": (spacing[-2], spacing[-1]) if spacing is not None else (1.0, 1.0),
+    }
