@@ -42,6 +42,9 @@ ENCODERS: list[JsonValue] = [
     "mit_b0",
 ]
 
+#: Decoders that a form offers.
+DECODERS: list[JsonValue] = ["unet-plain", "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3plus"]
+
 
 def unit(name: str) -> dict[str, JsonValue]:
     """Marks a setting with the unit that a form shows behind its value."""
@@ -62,6 +65,7 @@ class NetworkConfig(Settings):
     decoder: str = Field(
         PLAIN,
         description="'unet-plain' (all skips) or a decoder of segmentation-models-pytorch, e.g. 'unetplusplus'.",
+        json_schema_extra={"suggestions": DECODERS},
     )
     base_width: int = Field(
         64,

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from napari_medseg.config import BASIC, DECODERS_WITH_WIDTHS, PLAIN, AugmentationConfig, Settings, parse_settings
+from napari_medseg.config import (
+    BASIC,
+    DECODERS,
+    DECODERS_WITH_WIDTHS,
+    ENCODERS,
+    PLAIN,
+    AugmentationConfig,
+    Settings,
+    parse_settings,
+    unit,
+)
 from napari_medseg.errors import ConfigError, ModelError
 from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
 from napari_medseg.schemes.oct_parts import Entry, OctParts, best_entry, make_predictor, neighbours
@@ -33,10 +43,14 @@ class Candidate(Settings):
     """A network that competes."""
 
     architecture: str = Field(
-        PLAIN, description="'unet-plain' (all skips) or a decoder of segmentation-models-pytorch, e.g. 'unetplusplus'."
+        PLAIN,
+        description="'unet-plain' (all skips) or a decoder of segmentation-models-pytorch, e.g. 'unetplusplus'.",
+        json_schema_extra={"suggestions": DECODERS},
     )
     encoder: str = Field(
-        PLAIN, description="'unet-plain' or any encoder of segmentation-models-pytorch, e.g. 'resnet18'."
+        PLAIN,
+        description="'unet-plain' or any encoder of segmentation-models-pytorch, e.g. 'resnet18'.",
+        json_schema_extra={"suggestions": ENCODERS},
     )
     encoder_weights: str | None = Field(
         None, description="Pretrained weights of that library's encoder, e.g. 'imagenet'; downloaded on first use."
@@ -86,22 +100,28 @@ class OctConfig(SchemeConfig):
     """Settings of the scheme."""
 
     scheme: Literal["oct"] = "oct"
-    window_width: int = Field(256, ge=16, le=4096, description="Columns of a window.", json_schema_extra=BASIC)
+    window_width: int = Field(
+        256, ge=16, le=4096, description="Columns of a window.", json_schema_extra={**BASIC, **unit("columns")}
+    )
     stride: int = Field(
         128,
         ge=1,
         le=4095,
         description="Columns between neighbouring windows; less than a window.",
-        json_schema_extra=BASIC,
+        json_schema_extra={**BASIC, **unit("columns")},
     )
     height: int | None = Field(
         None,
         ge=16,
         le=8192,
         description="Rows of a window, a power of two; empty: the least that holds every B-scan of the set.",
+        json_schema_extra=unit("rows"),
     )
     candidates: tuple[Candidate, ...] = Field(
-        default_factory=_default_candidates, min_length=1, description="The networks of round 1."
+        default_factory=_default_candidates,
+        min_length=1,
+        description="The networks of round 1.",
+        json_schema_extra=BASIC,
     )
     search: bool = Field(
         True,

@@ -13,7 +13,7 @@ event                 further keys
 ``epoch_ended``       stage, epoch, epochs, train_loss, score (None when not validated), details {name: number},
                       validation_loss (None when unknown), best_score, seconds, eta_seconds
 ``preview_written``   stage, epoch, case, path (uint8 label TIFF)
-``stage_ended``       stage, best_score, epochs, seconds, reused
+``stage_ended``       stage, best_score, epochs, seconds, reused, stopped (whether a person ended it early)
 ``item_started``      input, index, of                                                     (prediction)
 ``item_ended``        input, index, of, row {columns of predictions.csv}                   (prediction)
 ``progress``          done, of, text                                                       (anything else)

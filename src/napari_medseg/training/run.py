@@ -226,6 +226,7 @@ def _run_stage(
         epochs=result.epochs,
         seconds=result.seconds,
         reused=result.reused,
+        stopped=result.stopped,
     )
     return result
 

@@ -148,16 +148,18 @@ def known_scores(card: ModelCard) -> dict[str, float]:
 
 
 def main_scores(scores: Mapping[str, float]) -> dict[str, float]:
-    """The few scores that tell most: means and figures of the whole before those of single classes.
+    """The few scores that tell most: means over classes, else Dice, IoU and AUC, those of the last stage first.
 
     Examples
     --------
-    >>> main_scores({"iou RNFL": 0.7, "iou GCL": 0.6, "dice RNFL": 0.8, "mean iou": 0.65, "loss": 0.3})
-    {'mean iou': 0.65, 'iou RNFL': 0.7, 'iou GCL': 0.6}
+    >>> main_scores({"mean_iou": 0.65, "iou RNFL": 0.7, "iou GCL": 0.6, "loss": 0.3})
+    {'mean_iou': 0.65}
+    >>> main_scores({"a_accuracy": 0.9, "a_auc": 0.9, "b_dice gland": 0.8, "c_auc": 0.95})
+    {'c_auc': 0.95, 'b_dice gland': 0.8, 'a_auc': 0.9}
     """
-    telling = [name for name in scores if not name.endswith("loss")]
-    first = [name for name in telling if "mean" in name or " " not in name]
-    return {name: scores[name] for name in [*first, *(n for n in telling if n not in first)][:MAIN_SCORES]}
+    means = [name for name in scores if "mean" in name]
+    figures = [name for name in reversed(scores) if any(word in name for word in ("dice", "iou", "auc"))]
+    return {name: scores[name] for name in (means or figures or [*scores])[:MAIN_SCORES]}
 
 
 def _age(path: Path) -> float:

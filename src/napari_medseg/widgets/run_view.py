@@ -160,7 +160,7 @@ class RunView(QWidget):
     def _on_stage_ended(self, event: Mapping[str, Any]) -> None:
         stage, best, reused = event["stage"], event["best_score"], event["reused"]
         if self._competes(stage):
-            standing = "reused" if reused else "done"
+            standing = "stopped" if event.get("stopped") else "reused" if reused else "done"
             self.league.put(stage, score=best, seconds=event["seconds"], standing=standing, note="")
             return
         score = "" if best is None else self._named(stage, best)

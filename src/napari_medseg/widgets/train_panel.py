@@ -59,6 +59,7 @@ class TrainPanel(QWidget):
         self._previews = TrainingPreviews(self.session.viewer, self.session)
         self._interrupted: RecordedRun | None = None
         self._run: Path | None = None
+        self._proposed = ""
         self._build()
         self._connect()
         self._show_dataset()
@@ -179,11 +180,15 @@ class TrainPanel(QWidget):
         if self._interrupted is not None:
             self._resume.setText(f"Resume {self._interrupted.path.name}")
         self._resume.setVisible(self._interrupted is not None and self.job is None)
-        if runs is not None:
-            self._name.setText(free_name(runs, self.setup.scheme.key))
+        self._name.clear()
         self._refresh()
 
     def _refresh(self) -> None:
+        """Follow the settings: a name that nobody typed is that of the scheme."""
+        dataset = self.session.dataset
+        if dataset is not None and self._name.text() in ("", self._proposed):
+            self._proposed = free_name(dataset.path / "runs", self.setup.scheme.key)
+            self._name.setText(self._proposed)
         self._start.setEnabled(self.job is None and self.setup.is_ready())
 
     def _build(self) -> None:

@@ -126,6 +126,8 @@ class TrainSetup(QWidget):
         """Show another scheme's profiles and settings."""
         if self._form is not None:
             self._layout.removeWidget(self._form)
+            # Deleted when Qt comes to it; until then it must not lie over the new one.
+            self._form.setVisible(False)
             self._form.deleteLater()
         scheme = self.scheme
         self._summary.setText(scheme.summary)
