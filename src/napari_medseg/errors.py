@@ -45,6 +45,10 @@ class LockedError(MedsegError, TimeoutError):
         return str(self.args[0]) if self.args else ""
 
 
+class AnnotationError(MedsegError, ValueError):
+    """What was drawn cannot be, e.g. a boundary beyond its neighbour; nothing was changed."""
+
+
 class ConfigError(MedsegError, ValueError):
     """A setting has a value that cannot work."""
 

@@ -57,7 +57,7 @@ def labels_of_surfaces(rows: Rows, height: int, pile: Sequence[int]) -> Labels:
     return values
 
 
-def surfaces_of_labels(labels: Labels, pile: Sequence[int]) -> Rows:
+def surfaces_of_labels(labels: Labels, pile: Sequence[int], *, before: Rows | None = None) -> Rows:
     """Surfaces of a labelled B-scan.
 
     In each column, surface ``i`` is put where fewest pixels lie on its wrong side (labels drawn by hand are not always
@@ -81,6 +81,9 @@ def surfaces_of_labels(labels: Labels, pile: Sequence[int]) -> Rows:
         uint8 (y, x).
     pile
         Label values from top to bottom.
+    before
+        Surfaces (surfaces, x) that the labels were drawn from before somebody painted. They stay wherever the labels
+        do not contradict them: to a fraction of a pixel, and under areas that were painted over them.
 
     Returns
     -------
@@ -107,7 +110,33 @@ def surfaces_of_labels(labels: Labels, pile: Sequence[int]) -> Rows:
         cut = cost.argmin(axis=0)
         open_ended = np.take_along_axis(silent, cut[None], axis=0)[0]
         rows[index] = np.where(known & ~open_ended, cut - 0.5, np.nan)
+        if before is not None:
+            fits = _is_minimum(cost, before[index])
+            fits &= np.isfinite(rows[index]) | _within_area(labels, pile, before[index])
+            rows[index] = np.where(fits, before[index], rows[index])
     return rows
+
+
+def cuts_of_rows(rows: npt.NDArray[np.floating], height: int) -> npt.NDArray[np.intp]:
+    """Index of the first pixel below each surface, 0 to `height`; 0 for NaN."""
+    cuts: npt.NDArray[np.intp] = np.clip(np.floor(np.nan_to_num(rows, nan=-1.0)) + 1, 0, height).astype(np.intp)
+    return cuts
+
+
+def _is_minimum(cost: npt.NDArray[np.int32], row: Rows) -> npt.NDArray[np.bool_]:
+    """Whether a surface (x,) lies at one of the cheapest cuts of costs (y + 1, x)."""
+    at_row = np.take_along_axis(cost, cuts_of_rows(row, len(cost) - 1)[None], axis=0)[0]
+    found: npt.NDArray[np.bool_] = np.isfinite(row) & (at_row == cost.min(axis=0))
+    return found
+
+
+def _within_area(labels: Labels, pile: Sequence[int], row: Rows) -> npt.NDArray[np.bool_]:
+    """Whether a surface (x,) touches an area, and nothing that was not looked at."""
+    cut = cuts_of_rows(row, len(labels))
+    sides = np.stack([np.maximum(cut - 1, 0), np.minimum(cut, len(labels) - 1)])
+    values = np.take_along_axis(labels, sides, axis=0)
+    found: npt.NDArray[np.bool_] = area_pixels(values, pile).any(axis=0) & (values != NOT_LOOKED_AT).all(axis=0)
+    return found
 
 
 def ranks_of_labels(labels: Labels, pile: Sequence[int]) -> npt.NDArray[np.int16]:

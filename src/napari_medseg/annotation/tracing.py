@@ -53,7 +53,7 @@ def edge_cost(bscan: npt.NDArray[np.floating | np.integer], edge: Edge) -> Cost:
     floor = 0.1 * float(wanted.max(initial=0.0))
     around = np.maximum(maximum_filter(np.abs(gradient), size=(41, 21)), floor)
     strength = np.divide(wanted, around, out=np.zeros_like(wanted), where=around > 0)
-    return (1 - strength).astype(np.float32)
+    return np.asarray(1 - strength, np.float32)
 
 
 def trace(
@@ -109,7 +109,7 @@ def trace(
         if reach is not None:
             limits = (np.maximum(limits[0], course - reach), np.minimum(limits[1], course + reach))
         rows[part] = _path(cost[:, part], course, limits, max_jump, stiffness)
-        # Cuts lie half a row apart from what was clicked at most; the click itself counts.
+    # Cuts lie at most half a row from what was clicked; the click itself counts.
     for column in columns:
         rows[column] = anchors[column]
     return rows
@@ -187,14 +187,15 @@ def _path(
     limits: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
     max_jump: int,
     stiffness: float,
+    *,
+    pinned: bool = True,
 ) -> npt.NDArray[np.float32]:
-    """Rows (x,) of the cheapest path along a course, from its first to its last row, within limits."""
+    """Rows (x,) of the cheapest path along a course, within limits; `pinned`: from its first to its last row."""
     width = cost.shape[1]
-    centre = np.floor(course + 0.5).astype(np.intp) + 0  # cut k is row k - 0.5
-    low = np.ceil(limits[0] + 0.5).astype(np.intp)
-    high = np.floor(limits[1] + 0.5).astype(np.intp)
-    low[0] = high[0] = centre[0]
-    low[-1] = high[-1] = centre[-1]
+    centre = np.floor(course + 1).astype(np.intp)  # cut k is row k - 0.5
+    low, high = (np.floor(limit + 1).astype(np.intp) for limit in limits)
+    if pinned:
+        low[[0, -1]] = high[[0, -1]] = centre[[0, -1]]
     lowest, highest = int((low - centre).min()), int((high - centre).max())
     band = np.arange(lowest, highest + 1)[:, None] + centre  # cuts, (offset, x)
     allowed = (band >= low) & (band <= high)
@@ -226,3 +227,77 @@ def _cheapest(local: Cost, max_jump: int, stiffness: float) -> npt.NDArray[np.in
     for column in range(width - 1, 0, -1):
         path[column - 1] = path[column] + steps[came[column, path[column]]]
     return np.clip(path, 0, entries - 1)
+
+
+def follow(
+    cost: Cost,
+    prior: Rows,
+    *,
+    low: npt.ArrayLike | None = None,
+    high: npt.ArrayLike | None = None,
+    reach: float,
+    max_jump: int = MAX_JUMP,
+    stiffness: float = STIFFNESS,
+) -> Rows:
+    """The cheapest curve near another one, without anchors.
+
+    Parameters
+    ----------
+    cost
+        float32 (y + 1, x), see `edge_cost`.
+    prior
+        Rows (x,), NaN where it is not.
+    low, high, max_jump, stiffness
+        As for `trace`.
+    reach
+        Furthest from the prior, in rows.
+
+    Returns
+    -------
+    float32 (x,), NaN where the prior is
+    """
+    cuts, width = cost.shape
+    lowest, highest = _limit(low, width, -0.5), _limit(high, width, cuts - 1.5)
+    rows = np.full(width, np.nan, np.float32)
+    known = np.isfinite(prior)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(np.int8), [0]])))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        part = slice(start, stop)
+        course = np.clip(prior[part], lowest[part], np.maximum(lowest[part], highest[part]))
+        limits = (np.maximum(lowest[part], course - reach), np.minimum(highest[part], course + reach))
+        rows[part] = _path(cost[:, part], course, limits, max_jump, stiffness, pinned=False)
+    return rows
+
+
+def shift_between(costs: Mapping[int, Cost], rows: Rows, *, furthest: int = 40, block: int = 32) -> Rows:
+    """How far the surfaces of one B-scan have to move along the depth to lie on the edges of another.
+
+    Eyes move between two B-scans. All surfaces are moved together, by a distance that changes slowly over the width.
+
+    Parameters
+    ----------
+    costs
+        Of the other B-scan, by the index of each surface.
+    rows
+        float32 (surfaces, x) of the first B-scan.
+    furthest
+        Largest distance looked for, in rows.
+    block
+        Columns that move together.
+
+    Returns
+    -------
+    float32 (x,)
+    """
+    width = rows.shape[1]
+    moves = np.arange(-furthest, furthest + 1)
+    total = np.zeros((width, len(moves)), np.float32)
+    for index, cost in costs.items():
+        known = np.flatnonzero(np.isfinite(rows[index]))
+        cut = np.floor(rows[index][known] + 1).astype(np.intp)
+        total[known] += cost[np.clip(cut[:, None] + moves, 0, len(cost) - 1), known[:, None]]
+    starts = np.arange(0, width, block)
+    per_block = np.add.reduceat(total, starts, axis=0)
+    chosen = moves[_cheapest(per_block, 4, STIFFNESS * block)]
+    middles = np.minimum(starts + block / 2, width - 1)
+    return np.interp(np.arange(width), middles, chosen).astype(np.float32)

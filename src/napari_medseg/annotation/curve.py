@@ -1,0 +1,137 @@
+"""One surface of one B-scan as a person edits it: anchors, gaps, and the rows between."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from napari_medseg.annotation.surfaces import Rows
+
+#: Furthest that the straight lines between derived anchors lie from the curve, in rows.
+TOLERANCE = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A curve; every piece of it begins and ends at an anchor.
+
+    Parameters
+    ----------
+    rows
+        float32 (x,), NaN where the curve is not.
+    anchors
+        Row by column, in the order of columns.
+    pinned
+        Columns of the anchors that a person set; the others were derived, to have something to drag.
+    stops
+        Columns of the anchors at which the curve ends, to resume at the next one.
+    straight
+        Columns of the anchors from which the curve runs to the next one without looking at the picture.
+    """
+
+    rows: Rows
+    anchors: Mapping[int, float] = field(default_factory=dict)
+    pinned: frozenset[int] = frozenset()
+    stops: frozenset[int] = frozenset()
+    straight: frozenset[int] = frozenset()
+
+    @classmethod
+    def empty(cls, width: int) -> Curve:
+        """A curve that is nowhere."""
+        return cls(rows=np.full(width, np.nan, np.float32))
+
+    @classmethod
+    def of_rows(cls, rows: Rows, pinned: frozenset[int] = frozenset(), straight: frozenset[int] = frozenset()) -> Curve:
+        """A curve from its rows.
+
+        Parameters
+        ----------
+        rows
+            float32 (x,), NaN where the curve is not.
+        pinned
+            Columns that a person set. Pieces without any get derived anchors.
+        straight
+            As the attribute; columns that become no anchor are left out.
+        """
+        columns: list[int] = []
+        stops: list[int] = []
+        pieces = list(runs(rows))
+        for start, stop in pieces:
+            own = [x for x in sorted(pinned) if start <= x < stop]
+            inner = own or derived_columns(rows[start:stop], start)
+            columns += sorted({start, *inner, stop - 1})
+            stops.append(stop - 1)
+        return cls(
+            rows=rows,
+            anchors={x: float(rows[x]) for x in columns},
+            pinned=pinned.intersection(columns),
+            stops=frozenset(stops[:-1]),
+            straight=straight.intersection(columns),
+        )
+
+    @property
+    def columns(self) -> list[int]:
+        """Columns of the anchors, from left to right."""
+        return list(self.anchors)
+
+    def neighbours(self, x: int) -> tuple[int | None, int | None]:
+        """The anchors next to a column on either side, itself left out."""
+        left = [column for column in self.anchors if column < x]
+        right = [column for column in self.anchors if column > x]
+        return (left[-1] if left else None, right[0] if right else None)
+
+    def intervals(self) -> Iterator[tuple[int, int]]:
+        """Neighbouring anchors between which the curve runs."""
+        return ((a, b) for a, b in itertools.pairwise(self.anchors) if a not in self.stops)
+
+    def gap(self, x: int) -> tuple[int, int] | None:
+        """The anchors on either side of the gap that a column lies in, or None."""
+        return next(((a, b) for a, b in itertools.pairwise(self.anchors) if a < x < b and a in self.stops), None)
+
+    def same(self, other: Curve) -> bool:
+        """Whether another curve is equal in all that shows."""
+        return (
+            dict(self.anchors) == dict(other.anchors)
+            and (self.pinned, self.stops, self.straight) == (other.pinned, other.stops, other.straight)
+            and np.array_equal(self.rows, other.rows, equal_nan=True)
+        )
+
+
+def runs(rows: Rows) -> Iterator[tuple[int, int]]:
+    """Start and stop of each run of columns in which a curve (x,) is there.
+
+    Examples
+    --------
+    >>> list(runs(np.array([np.nan, 1, 2, np.nan, 3], np.float32)))
+    [(1, 3), (4, 5)]
+    """
+    there = np.concatenate([[False], np.isfinite(rows), [False]])
+    edges = np.flatnonzero(there[1:] != there[:-1])
+    return ((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
+
+
+def derived_columns(rows: Rows, offset: int = 0, tolerance: float = TOLERANCE) -> list[int]:
+    """Few columns of a piece (x,) such that the straight lines between its points there stay close to it.
+
+    The method of Ramer, Douglas and Peucker, with the distance along the depth.
+
+    Returns
+    -------
+    columns in ascending order, counted from `offset`, with both ends
+    """
+    found = {0, len(rows) - 1}
+    open_parts = [(0, len(rows) - 1)]
+    while open_parts:
+        a, b = open_parts.pop()
+        if b - a < 2:
+            continue
+        line = rows[a] + (rows[b] - rows[a]) * np.arange(b - a + 1) / (b - a)
+        far = np.abs(rows[a : b + 1] - line)
+        middle = a + int(far.argmax())
+        if far.max() > tolerance:
+            found.add(middle)
+            open_parts += [(a, middle), (middle, b)]
+    return [offset + x for x in sorted(found)]

@@ -1,0 +1,463 @@
+"""The curves of an OCT image while a person edits them: anchors in, rows and changed columns out.
+
+Every act keeps the surfaces of a column in order, tells which columns it changed, and can be undone by itself. Anchors
+lie in whole columns; rows are those of `napari_medseg.annotation.surfaces`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
+
+from napari_medseg.annotation.curve import Curve
+from napari_medseg.annotation.guide import Guide
+from napari_medseg.annotation.surfaces import Columns, Labels, Rows, surfaces_of_labels
+from napari_medseg.annotation.tracing import trace
+from napari_medseg.errors import AnnotationError
+from napari_medseg.structures import Surface
+
+#: How far beyond its neighbour a click may lie and still mean the neighbour's own row.
+FORGIVEN = 2.0
+#: Acts that can be undone.
+REMEMBERED = 200
+
+#: Index of a surface in a B-scan.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an act changed in one B-scan.
+
+    Parameters
+    ----------
+    bscan
+        Index of the B-scan.
+    columns
+        bool (x,): where the rows of some surface changed.
+    before
+        float32 (surfaces, x): the rows until then, as `surfaces.paint_surfaces` asks for them.
+    """
+
+    bscan: int
+    columns: npt.NDArray[np.bool_]
+    before: Rows
+
+
+Changes = tuple[Change, ...]
+
+
+class Curves:
+    """Curves of all B-scans of an image, with undo.
+
+    Parameters
+    ----------
+    surfaces
+        From top to bottom.
+    shape
+        ``(bscan, y, x)``; a single B-scan counts as one.
+    bscan
+        Gives the pixels (y, x) of a B-scan by its index; asked when a curve has to look for an edge.
+
+    Examples
+    --------
+    >>> picture = np.repeat(np.where(np.arange(40) < 20, 10.0, 90.0)[:, None], 60, axis=1)
+    >>> curves = Curves(
+    ...     [Surface(name="ILM", above="", below="RNFL", edge="dark-to-bright")], (1, 40, 60), [picture].__getitem__
+    ... )
+    >>> _ = curves.add_anchor(0, 0, 5, 18.0), curves.add_anchor(0, 0, 50, 20.5)
+    >>> float(curves.rows(0)[0, 30])
+    19.5
+    """
+
+    def __init__(
+        self, surfaces: Sequence[Surface], shape: tuple[int, int, int], bscan: Callable[[int], npt.NDArray[np.generic]]
+    ) -> None:
+        self.surfaces = tuple(surfaces)
+        self.shape = shape
+        self._guide = Guide([surface.edge for surface in surfaces], bscan)
+        self._curves: dict[Place, Curve] = {}
+        self._done: list[dict[Place, Curve]] = []  # curves as they were before each act
+        self._undone: list[dict[Place, Curve]] = []
+
+    # What is there
+
+    def curve(self, bscan: int, surface: int) -> Curve:
+        """One curve; empty where nothing was drawn."""
+        return self._curves.get((bscan, surface)) or Curve.empty(self.shape[2])
+
+    def rows(self, bscan: int) -> Rows:
+        """Rows of a B-scan, float32 (surfaces, x); a copy."""
+        return np.stack([self.curve(bscan, s).rows for s in range(len(self.surfaces))])
+
+    def pinned(self, bscan: int) -> npt.NDArray[np.bool_]:
+        """Where a person set an anchor, bool (surfaces, x)."""
+        found = np.zeros((len(self.surfaces), self.shape[2]), bool)
+        for s in range(len(self.surfaces)):
+            found[s, sorted(self.curve(bscan, s).pinned)] = True
+        return found
+
+    def drawn_bscans(self) -> list[int]:
+        """B-scans with at least one curve, in order."""
+        return sorted({bscan for (bscan, _), curve in self._curves.items() if curve.anchors})
+
+    def limits(self, bscan: int, surface: int) -> tuple[Rows, Rows]:
+        """Lowest and highest row that a surface can take in each column, (x,): its neighbours or the picture."""
+        rows = self.rows(bscan)
+        top, bottom = np.float32(-0.5), np.float32(self.shape[1] - 0.5)
+        above = np.where(np.isnan(rows[:surface]), top, rows[:surface]).max(axis=0, initial=top)
+        below = np.where(np.isnan(rows[surface + 1 :]), bottom, rows[surface + 1 :]).min(axis=0, initial=bottom)
+        return above, below
+
+    # Acts
+
+    def add_anchor(self, bscan: int, surface: int, x: int, row: float, *, straight: bool = False) -> Changes:
+        """Pin a curve to a point; it is drawn anew between the anchors on both sides.
+
+        In a gap the curve resumes here and runs on to the right.
+
+        Parameters
+        ----------
+        straight
+            Run smoothly through the anchors on both sides instead of along the edges of the picture.
+
+        Raises
+        ------
+        AnnotationError
+            The point lies beyond a neighbouring surface, or outside the picture.
+        """
+        curve = self.curve(bscan, surface)
+        row = self._allowed_row(bscan, surface, x, row)
+        left, right = curve.neighbours(x)
+        straight_from = curve.straight - {x}
+        if straight:
+            straight_from |= {c for c in (left, x) if c is not None}
+        elif left in curve.straight and x not in curve.anchors:
+            straight_from |= {x}
+        anchors = dict(sorted({**curve.anchors, x: row}.items()))
+        edited = replace(curve, anchors=anchors, pinned=curve.pinned | {x}, straight=straight_from)
+        return self._draw(bscan, surface, edited, (left, x, right))
+
+    def move_anchor(
+        self, bscan: int, surface: int, x: int, to_x: int, to_row: float, *, going_on: bool = False
+    ) -> Changes:
+        """Move an anchor; it stays between the anchors and between the surfaces beside it.
+
+        Parameters
+        ----------
+        going_on
+            Whether this continues the last act (a drag), to be undone with it.
+
+        Raises
+        ------
+        AnnotationError
+            There is no anchor in column `x`.
+        """
+        curve = self._with_anchor(bscan, surface, x)
+        left, right = curve.neighbours(x)
+        to_x = int(np.clip(to_x, 0 if left is None else left + 1, self.shape[2] - 1 if right is None else right - 1))
+        low, high = self.limits(bscan, surface)
+        row = float(np.clip(to_row, low[to_x], high[to_x]))
+        renamed = {to_x if column == x else column: r for column, r in curve.anchors.items()}
+        moved = replace(
+            curve,
+            anchors={**renamed, to_x: row},
+            pinned=_renamed(curve.pinned, x, to_x) | {to_x},
+            stops=_renamed(curve.stops, x, to_x),
+            straight=_renamed(curve.straight, x, to_x),
+        )
+        return self._draw(bscan, surface, moved, (left, to_x, right), going_on=going_on)
+
+    def delete_anchor(self, bscan: int, surface: int, x: int) -> Changes:
+        """Take an anchor away; the curve runs between its neighbours, or ends earlier where it was the last.
+
+        Raises
+        ------
+        AnnotationError
+            There is no anchor in column `x`.
+        """
+        curve = self._with_anchor(bscan, surface, x)
+        left, right = curve.neighbours(x)
+        anchors = {column: row for column, row in curve.anchors.items() if column != x}
+        # An anchor beside a gap leaves the gap wider.
+        stops = curve.stops - {x}
+        if x in curve.stops and left is not None and right is not None:
+            stops |= {left}
+        edited = replace(curve, anchors=anchors, pinned=curve.pinned - {x}, stops=stops, straight=curve.straight - {x})
+        return self._draw(bscan, surface, edited, (left, right))
+
+    def stop(self, bscan: int, surface: int, x: int) -> Changes:
+        """End a curve in a column; it resumes at the next anchor, if there is one.
+
+        Raises
+        ------
+        AnnotationError
+            The curve is not there.
+        """
+        curve = self.curve(bscan, surface)
+        if not 0 <= x < self.shape[2] or np.isnan(curve.rows[x]):
+            name = self.surfaces[surface].name
+            raise AnnotationError(f"{name} is not drawn in column {x}: choose a column in which it is.")
+        anchors = dict(sorted({**curve.anchors, x: float(curve.rows[x])}.items()))
+        right = curve.neighbours(x)[1]
+        edited = replace(curve, anchors=anchors, pinned=curve.pinned | {x}, stops=curve.stops | {x})
+        return self._draw(bscan, surface, edited, (x, right))
+
+    def resume(self, bscan: int, surface: int, x: int) -> Changes:
+        """Close the gap that a column lies in.
+
+        Raises
+        ------
+        AnnotationError
+            The column lies in no gap between two pieces of the curve.
+        """
+        curve = self.curve(bscan, surface)
+        gap = curve.gap(x)
+        if gap is None:
+            name = self.surfaces[surface].name
+            raise AnnotationError(f"{name} has no gap in column {x}: choose a column between two of its pieces.")
+        return self._draw(bscan, surface, replace(curve, stops=curve.stops - {gap[0]}), gap)
+
+    def erase(self, bscan: int, surface: int, start: int, stop: int) -> Changes:
+        """Take a curve away in the columns from `start` up to but without `stop`; what is beside them stays."""
+        rows = self.curve(bscan, surface).rows.copy()
+        rows[max(start, 0) : max(stop, 0)] = np.nan
+        return self._replace_rows(bscan, {surface: rows})
+
+    def clear(self, bscan: int, surface: int) -> Changes:
+        """Take all of a curve away."""
+        return self._act({(bscan, surface): Curve.empty(self.shape[2])})
+
+    def set_rows(
+        self, bscan: int, rows: Rows, *, pinned: npt.NDArray[np.bool_] | None = None, remember: bool = True
+    ) -> Changes:
+        """Replace all curves of a B-scan, e.g. by a device's, a model's or those of a file.
+
+        Where surfaces cross, the upper one counts and the lower one is moved down to it.
+
+        Parameters
+        ----------
+        rows
+            (surfaces, x), NaN where a surface is not.
+        pinned
+            bool (surfaces, x): anchors that a person set. Where there are none, few are derived to have some to drag.
+        remember
+            False on opening: not an act to undo.
+        """
+        ordered = in_order(np.clip(rows, -0.5, self.shape[1] - 0.5))
+        own = np.zeros(rows.shape, bool) if pinned is None else pinned & np.isfinite(ordered)
+        curves = {
+            (bscan, s): Curve.of_rows(ordered[s], frozenset(map(int, np.flatnonzero(own[s]))))
+            for s in range(len(self.surfaces))
+        }
+        if not remember:
+            self._curves.update(curves)
+            return ()
+        return self._act(curves)
+
+    def set_from_labels(
+        self, bscan: int, labels: Labels, pile: Sequence[int], *, columns: Columns = slice(None), remember: bool = True
+    ) -> Changes:
+        """Let the curves follow what was painted.
+
+        Rows that the labels do not contradict stay as they are, to a fraction of a pixel and under areas.
+
+        Parameters
+        ----------
+        labels
+            uint8 (y, x), the whole B-scan.
+        pile
+            Label values from top to bottom.
+        columns
+            Where something was painted.
+        remember
+            False on opening, and where the painting itself can be undone.
+        """
+        rows = self.rows(bscan)
+        rows[:, columns] = surfaces_of_labels(labels[:, columns], pile, before=rows[:, columns])
+        return self._replace_rows(bscan, dict(enumerate(in_order(rows))), remember=remember)
+
+    def carry_on(self, source: int, target: int) -> Changes:
+        """Draw the curves of one B-scan in another one, along its edges near by. Curves that are there stay.
+
+        Raises
+        ------
+        AnnotationError
+            There is no such B-scan, or the first has no curves.
+        """
+        self._check_bscans(source, target)
+        return self._act(self._following(target, self._drawn_rows(source)))
+
+    def fill_between(self, first: int, last: int) -> Changes:
+        """Draw the curves of all B-scans between two, along the edges near the rows between. Curves there stay.
+
+        Raises
+        ------
+        AnnotationError
+            There is no such B-scan, or one of the two has no curves.
+        """
+        self._check_bscans(first, last)
+        first, last = sorted((first, last))
+        rows = self._drawn_rows(first), self._drawn_rows(last)
+        found: dict[Place, Curve] = {}
+        for bscan in range(first + 1, last):
+            share = (bscan - first) / (last - first)
+            found |= self._following(bscan, rows[0] + np.float32(share) * (rows[1] - rows[0]))
+        return self._act(found)
+
+    # Undo
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is an act to undo."""
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an act to redo."""
+        return bool(self._undone)
+
+    def undo(self) -> Changes:
+        """Take the last act back; nothing happens without one."""
+        return self._swap(self._done, self._undone)
+
+    def redo(self) -> Changes:
+        """Do again what was undone last; nothing happens when something else was done since."""
+        return self._swap(self._undone, self._done)
+
+    # How
+
+    def _allowed_row(self, bscan: int, surface: int, x: int, row: float) -> float:
+        name = self.surfaces[surface].name
+        if not 0 <= x < self.shape[2] or not -0.5 <= row <= self.shape[1] - 0.5:
+            raise AnnotationError(f"{name} was not changed because the point lies outside the picture: click inside.")
+        low, high = (float(limit[x]) for limit in self.limits(bscan, surface))
+        if low - FORGIVEN <= row <= high + FORGIVEN:
+            return min(max(row, low), high)
+        rows, above = self.rows(bscan)[:, x], row < low
+        other = next(s for s in range(len(rows)) if s != surface and rows[s] == np.float32(low if above else high))
+        side = "above" if above else "below"
+        raise AnnotationError(
+            f"{name} cannot lie {side} {self.surfaces[other].name}: click between its neighbours, or move "
+            f"{self.surfaces[other].name} first."
+        )
+
+    def _with_anchor(self, bscan: int, surface: int, x: int) -> Curve:
+        curve = self.curve(bscan, surface)
+        if x not in curve.anchors:
+            raise AnnotationError(f"{self.surfaces[surface].name} has no anchor in column {x}: choose one that it has.")
+        return curve
+
+    def _check_bscans(self, *bscans: int) -> None:
+        for bscan in bscans:
+            if not 0 <= bscan < self.shape[0]:
+                raise AnnotationError(f"There is no B-scan {bscan + 1}: the image has {self.shape[0]}.")
+
+    def _drawn_rows(self, bscan: int) -> Rows:
+        rows = self.rows(bscan)
+        if np.isnan(rows).all():
+            raise AnnotationError(f"B-scan {bscan + 1} has no curves: draw them there first.")
+        return rows
+
+    def _draw(
+        self, bscan: int, surface: int, curve: Curve, touched: Iterable[int | None], *, going_on: bool = False
+    ) -> Changes:
+        """Draw a curve anew from the first to the last of the touched anchors, and let the act be done."""
+        inside = [x for x in touched if x is not None]
+        rows = curve.rows.copy()
+        columns = curve.columns
+        outer = (min(inside, default=0), max(inside, default=0))
+        rows[outer[0] : outer[1] + 1] = np.nan
+        if columns:
+            rows[: columns[0]] = np.nan
+            rows[columns[-1] + 1 :] = np.nan
+        else:
+            rows[:] = np.nan
+        low, high = self.limits(bscan, surface)
+        for x in columns:
+            if outer[0] <= x <= outer[1]:
+                rows[x] = curve.anchors[x]
+        for a, b in curve.intervals():
+            if outer[0] <= a and b <= outer[1]:
+                part = slice(a, b + 1)
+                if a in curve.straight:
+                    rows[part] = np.clip(_smooth(curve, a, b), low[part], high[part])
+                else:
+                    cost = self._guide.cost(bscan, surface, curve)
+                    ends = {a: curve.anchors[a], b: curve.anchors[b]}
+                    rows[part] = trace(cost, ends, low=low, high=high)[part]
+        return self._act({(bscan, surface): replace(curve, rows=rows)}, going_on=going_on)
+
+    def _following(self, bscan: int, prior: Rows) -> dict[Place, Curve]:
+        there = self.rows(bscan)
+        missing = [s for s in range(len(self.surfaces)) if np.isnan(there[s]).all() and np.isfinite(prior[s]).any()]
+        found = self._guide.follow(bscan, prior, there, missing)
+        return {(bscan, s): Curve.of_rows(rows) for s, rows in found.items()}
+
+    def _replace_rows(self, bscan: int, rows: Mapping[int, Rows], *, remember: bool = True) -> Changes:
+        """Give curves other rows; anchors stay where the rows do."""
+        curves: dict[Place, Curve] = {}
+        for s, new in rows.items():
+            old = self.curve(bscan, s)
+            if not np.array_equal(old.rows, new, equal_nan=True):
+                pinned = frozenset(x for x in old.pinned if new[x] == old.rows[x])
+                curves[bscan, s] = Curve.of_rows(new, pinned, old.straight)
+        if remember:
+            return self._act(curves)
+        changes = self._changes(curves)
+        self._curves.update(curves)
+        return changes
+
+    def _act(self, curves: Mapping[Place, Curve], *, going_on: bool = False) -> Changes:
+        changed = {place: curve for place, curve in curves.items() if not curve.same(self.curve(*place))}
+        if not changed:
+            return ()
+        changes = self._changes(changed)
+        before = {place: self.curve(*place) for place in changed}
+        if going_on and self._done:
+            self._done[-1] = {**before, **self._done[-1]}
+        else:
+            self._done.append(before)
+            del self._done[:-REMEMBERED]
+        self._undone.clear()
+        self._curves.update(changed)
+        return changes
+
+    def _swap(self, source: list[dict[Place, Curve]], target: list[dict[Place, Curve]]) -> Changes:
+        if not source:
+            return ()
+        curves = source.pop()
+        target.append({place: self.curve(*place) for place in curves})
+        changes = self._changes(curves)
+        self._curves.update(curves)
+        return changes
+
+    def _changes(self, curves: Mapping[Place, Curve]) -> Changes:
+        """What differs from now, by B-scan."""
+        columns: dict[int, npt.NDArray[np.bool_]] = {}
+        for (bscan, s), curve in curves.items():
+            old = self.curve(bscan, s).rows
+            different = (old != curve.rows) & ~(np.isnan(old) & np.isnan(curve.rows))
+            columns[bscan] = columns.get(bscan, False) | different
+        return tuple(Change(bscan=b, columns=c, before=self.rows(b)) for b, c in sorted(columns.items()))
+
+
+def in_order(rows: Rows) -> Rows:
+    """Surfaces (surfaces, x) that do not cross: where they did, the lower one is moved down to the upper one."""
+    return np.where(np.isnan(rows), np.float32(np.nan), np.fmax.accumulate(rows, axis=0)).astype(np.float32)
+
+
+def _renamed(columns: frozenset[int], old: int, new: int) -> frozenset[int]:
+    return frozenset(new if column == old else column for column in columns)
+
+
+def _smooth(curve: Curve, a: int, b: int) -> npt.NDArray[np.float64]:
+    """Rows from one anchor to the next on a smooth curve through the anchors around (it does not overshoot)."""
+    columns = curve.columns
+    around = columns[max(columns.index(a) - 1, 0) : columns.index(b) + 2]
+    smooth: npt.NDArray[np.float64] = PchipInterpolator(around, [curve.anchors[x] for x in around])(np.arange(a, b + 1))
+    return smooth
