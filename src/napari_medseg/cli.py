@@ -27,6 +27,7 @@ COMMANDS = (
     "train",
     "predict",
     "evaluate",
+    "measure",
     "reproduce",
     "demo",
 )
@@ -36,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; building it imports no heavy library."""
     parser = argparse.ArgumentParser(
         prog="napari-medseg",
-        description="Open medical images, label them, train from few and mixed labels, predict, evaluate.",
+        description="Open medical images, label them, train from few and mixed labels, predict, evaluate, measure.",
         epilog="Research use only. 'napari-medseg COMMAND --help' explains a command.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_medseg.api.evaluation import evaluate
+    from napari_medseg.api.measuring import MeasureOptions, measure
     from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict, predict_files
     from napari_medseg.api.reproduction import reproduce
     from napari_medseg.api.training import estimate, train
@@ -25,17 +26,21 @@ _HOMES = {
     "load_model": "napari_medseg.api.prediction",
     "predict": "napari_medseg.api.prediction",
     "predict_files": "napari_medseg.api.prediction",
+    "MeasureOptions": "napari_medseg.api.measuring",
+    "measure": "napari_medseg.api.measuring",
     "evaluate": "napari_medseg.api.evaluation",
     "reproduce": "napari_medseg.api.reproduction",
 }
 
 __all__ = [
     "LoadedModel",
+    "MeasureOptions",
     "bundled_model",
     "describe",
     "estimate",
     "evaluate",
     "load_model",
+    "measure",
     "predict",
     "predict_files",
     "read",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -68,15 +68,15 @@ class Subject:
         return ""
 
 
-def scan_fields(scan: OctScan | None) -> dict[str, object]:
-    """Fields of a `Subject` that a scanner's facts give."""
+def with_scan(subject: Subject, scan: OctScan | None) -> Subject:
+    """A subject with what its scanner tells; as it was without a scanner."""
     if scan is None:
-        return {}
-    localizer = scan.localizer
-    spacing = localizer.spacing if localizer is not None else None
-    return {
-        "laterality": scan.laterality,
-        "pattern": scan.pattern,
-        "positions": scan.positions,
-        "aspect": (spacing[-2], spacing[-1]) if spacing is not None else (1.0, 1.0),
-    }
+        return subject
+    spacing = scan.localizer.spacing if scan.localizer is not None else None
+    return replace(
+        subject,
+        laterality=scan.laterality,
+        pattern=scan.pattern,
+        positions=scan.positions,
+        aspect=(1.0, 1.0) if spacing is None else (spacing[-2], spacing[-1]),
+    )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from napari_medseg.data.retina import BACKGROUND_WORD, STRUCTURES, surfaces_of_pile
 from napari_medseg.errors import ConfigError
 from napari_medseg.structures import BACKGROUND, MaskClass, Surface
 
@@ -13,6 +14,10 @@ Role = Literal["layer", "span", "area"]
 #: Colour of what is made of several classes.
 _SPAN_COLOR = "#9e9e9e"
 _TOP, _BOTTOM = "ILM", "BM"
+#: Structures that lie across layers, and words for what fills them.
+_AREAS = ("optic disc", "fluid")
+#: Structures above and below which nothing is labelled.
+_OUTERMOST = ("vitreous", "sclera")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,30 @@ def targets_of(
     areas = [Target(name=c.name, color=c.color, role="area", value=c.value) for c in classes if c.value not in pile]
     named = [_span(surfaces, upper, lower) for upper, lower in spans]
     return (*([whole] if whole is not None else []), *layers, *named, *areas)
+
+
+def surfaces_of_names(layers: Sequence[str]) -> tuple[Surface, ...]:
+    """Surfaces between layers that are named from top to bottom; the background is above the first and below the last.
+
+    >>> [surface.name for surface in surfaces_of_names(["RNFL", "GCL"])]
+    ['ILM', 'RNFL/GCL', 'GCL/background']
+    """
+    upper = [] if layers[0] == _OUTERMOST[0] else [BACKGROUND_WORD]
+    lower = [] if layers[-1] == _OUTERMOST[1] else [BACKGROUND_WORD]
+    return surfaces_of_pile([*upper, *layers, *lower])
+
+
+def surfaces_of_known_names(classes: Sequence[MaskClass]) -> tuple[Surface, ...]:
+    """Surfaces between classes that are called like the structures of a retina (`data.retina.STRUCTURES`).
+
+    Merged ones (``"GCL+IPL"``) are understood. A class of another name could be a layer as well as an area, so that
+    nothing is known then, and the result is empty.
+    """
+    order = [name for name in STRUCTURES if name not in _AREAS]
+    parts = {c.name: c.name.split("+") for c in classes if c.name not in _AREAS}
+    if len(parts) < 2 or not all(part in order for names in parts.values() for part in names):
+        return ()
+    return surfaces_of_names(sorted(parts, key=lambda name: order.index(parts[name][0])))
 
 
 def whole_of(surfaces: Sequence[Surface]) -> Target | None:
