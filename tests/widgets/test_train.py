@@ -330,3 +330,44 @@ def test_what_cannot_start_is_said_in_the_panel(panel, qtbot):
     panel.setup.form.editor("input_size").put(100)
     assert not panel._start.isEnabled()
     assert "multiple of 32" in panel.setup.form.fault_at("input_size")
+
+
+@pytest.mark.viewer
+def test_candidates_compete_and_another_than_the_best_can_be_the_model(panel, qtbot):
+    panel.setup.choose("oct")
+    candidate = {"encoder_weights": None, "architecture": "unet-plain", "encoder": "unet-plain", "convs_per_level": 1}
+    small = {**candidate, "base_width": 4, "downsamplings": 2}
+    settings = {"window_width": 32, "stride": 16, "search": False, "candidates": [small, {**small, "base_width": 6}]}
+    training = {"training.epochs": 1, "training.steps_per_epoch": 1, "training.batch_size": 2}
+    for path, value in {**settings, **training}.items():
+        panel.setup.form.editor(path).put(value)
+    qtbot.waitUntil(lambda: panel.setup.found is not None, timeout=20_000)
+    assert panel._name.text() == "oct-1"
+    qtbot.mouseClick(panel._start, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.job is None, timeout=300_000)
+    assert panel.notice.words == ""
+    league = panel.run_view.league
+    assert sorted(c.standing for c in league.candidates) == ["chosen", "done"]
+    other = next(c for c in league.candidates if c.standing == "done")
+    league.select(other.stage)
+    qtbot.mouseClick(league._use, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.job is None, timeout=300_000)
+    assert panel.notice.words == ""
+    assert {c.name: c.standing for c in league.candidates}[other.name] == "chosen"
+    summary = json.loads((panel.session.dataset.path / "runs" / "oct-1" / "summary.json").read_text("utf-8"))
+    assert [c["name"] for c in summary["candidates"] if c["chosen"]] == [other.name]
+    assert all(stage["reused"] for stage in summary["stages"])
+
+
+@pytest.mark.viewer
+def test_seed_and_start_reach_the_run(panel, qtbot):
+    options = panel.setup.start_options
+    options.set_open(True)
+    assert options.arguments() == []
+    qtbot.keyClicks(options._seed, "7")
+    qtbot.keyClicks(options._model, "/nowhere/model.safetensors")
+    qtbot.mouseClick(panel._start, Qt.MouseButton.LeftButton)
+    assert "does not exist" in panel.notice.words
+    assert panel.job is None
+    options._model.clear()
+    assert options.arguments() == ["--seed", "7"]
