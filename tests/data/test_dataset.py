@@ -299,7 +299,7 @@ def test_a_renamed_tag_follows_in_rows_implications_and_history(tmp_path: Path) 
 
 def test_a_renamed_class_follows_beside_surfaces_and_in_implications() -> None:
     classes = mask_classes(["RNFL", "GCL"])
-    surfaces = (Surface(name="ILM", above="", below="RNFL"), Surface(name="x", above="RNFL", below="GCL"))
+    surfaces = (Surface(name="ILM", above="", below="RNFL"), Surface(name="inner", above="RNFL", below="GCL"))
     info = DatasetInfo(name="a", classes=classes, surfaces=surfaces, tags=tag_classes(["bad"]), implies={"RNFL": "bad"})
     renamed = with_class_renamed(info, "RNFL", "nerve fibres")
     check_info(renamed)

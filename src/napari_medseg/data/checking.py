@@ -15,7 +15,7 @@ from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.data.splitting import SPLIT_ORDER, group_of
 from napari_medseg.data.tags import effective_tag, implied_tags
 from napari_medseg.errors import MedsegError
-from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, Fault, Progress
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, Fault, Image, Progress
 
 _REPAIR = "Run 'napari-medseg dataset check --repair'."
 
@@ -38,6 +38,7 @@ def check(dataset: Dataset, *, repair_first: bool = False, progress: Progress | 
         repair(dataset.path)
     dataset.reload()
     faults = [*_row_faults(dataset), *_repeated(dataset), *_divided_groups(dataset), *_crash_faults(dataset)]
+    faults += _nobodys_boundaries(dataset)
     tags: list[str] = []
     masks = 0
     lines = _lines(dataset)
@@ -147,9 +148,32 @@ def _image_faults(dataset: Dataset, case: Case, where: str, facts: LabelFacts | 
     except MedsegError as error:
         yield Fault(text=str(error), where=where)
         return
+    yield from _boundary_faults(dataset, case, where, image)
     if facts is not None and facts.shape != image.spatial_shape:
         sizes = f"{shape_text(facts.shape)} pixels but the image {shape_text(image.spatial_shape)}"
         yield Fault(text=f"The labels have {sizes}.", where=where, mend="Replace one of them, or correct 'region'.")
+
+
+def _boundary_faults(dataset: Dataset, case: Case, where: str, image: Image) -> Iterator[Fault]:
+    try:
+        boundaries = dataset.boundary_store(case).read(image.spatial_shape)
+    except MedsegError as error:
+        yield Fault(text=str(error), where=where)
+        return
+    if boundaries is not None and boundaries.crossings:
+        columns = f"{boundaries.crossings} column{'s'[: boundaries.crossings != 1]}"
+        text = f"The boundaries cross in {columns}; there the upper one counts."
+        mend = "Open the case and save it, or correct the file in 'boundaries'."
+        yield Fault(text=text, where=where, mend=mend, severity="warning")
+
+
+def _nobodys_boundaries(dataset: Dataset) -> Iterator[Fault]:
+    named = {dataset.boundary_store(case).path.name for case in dataset.cases}
+    for path in sorted((dataset.path / "boundaries").glob("*.csv")):
+        if path.name not in named:
+            text = "No case of the table has these boundaries."
+            mend = "Correct the file's name, or move the file away."
+            yield Fault(text=text, where=f"boundaries/{path.name}", mend=mend, severity="warning")
 
 
 def _tag_faults(dataset: Dataset, case: Case, where: str, facts: LabelFacts | None) -> Iterator[Fault]:

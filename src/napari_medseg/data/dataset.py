@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.data import naming
+from napari_medseg.data.boundaries import BoundaryStore
 from napari_medseg.data.cases_table import CaseTable, read_cases, row_of, write_cases
 from napari_medseg.data.cropping import crop
 from napari_medseg.data.dataset_file import check_info, info_document, read_info, with_tag_renamed, write_info
@@ -287,7 +288,7 @@ class Dataset:
         return self.case(case_id)
 
     def remove_case(self, case_id: str, *, revision: int) -> None:
-        """Take a row out of the table; its label image moves to ``history/trash`` and the image stays where it is.
+        """Take a row out of the table; its labels and boundaries move to ``history/trash``; the image stays.
 
         Raises
         ------
@@ -301,12 +302,12 @@ class Dataset:
             if case.revision != revision:
                 raise ConflictError(_conflict_text(case))
             before = {name: table.cell(row, name) for name in table.columns}
-            labels = self._labels.of(case)
+            drawn = [*self._labels.of(case), *(p for p in [self.boundary_store(case).path] if p.exists())]
             removed = self.history.change(case_id, "remove", before=before, revision=revision)
             self._rows.write(lock, table.without_row(row), [removed])
             trash = self.path / "history" / "trash"
             trash.mkdir(parents=True, exist_ok=True)
-            for path in labels:
+            for path in drawn:
                 shutil.move(path, trash / f"{now(microseconds=True).replace(':', '')}-{path.name}")
 
     def split(self, fractions: Sequence[float] = FRACTIONS, seed: int = 0, *, redraw: bool = False) -> dict[str, str]:
@@ -386,6 +387,11 @@ class Dataset:
         """
         path = self.current_label_path(case)
         return None if path is None else np.array(open_labels(path)[...])
+
+    def boundary_store(self, case: Case) -> BoundaryStore:
+        """The surfaces of a case, row by column, beside its labels (OCT); the file need not exist."""
+        path = self.path / "boundaries" / f"{naming.file_name(case.case)}.csv"
+        return BoundaryStore(path, [surface.name for surface in self.info.surfaces])
 
     def label_store(
         self,

@@ -228,6 +228,8 @@ def _bad_surface(info: DatasetInfo) -> str:
                 return f"Surface '{surface.name}' speaks of the class '{side}', which is not declared: correct it."
         if not surface.name.strip():
             return f"The surface between '{surface.above}' and '{surface.below}' has no name: give it one."
+        if ";" in surface.name or surface.name.strip().lower() in ("bscan", "x", "anchors"):
+            return f"'{surface.name}' cannot be a surface's name, as tables of boundaries use it: choose another one."
         if surface.edge not in get_args(Edge):
             return f"Surface '{surface.name}' has the edge '{surface.edge}': choose from {', '.join(get_args(Edge))}."
     for upper, lower in itertools.pairwise(info.surfaces):
