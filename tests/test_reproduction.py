@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from napari_medseg.api.reproduction import summarise, trivial_answers
+from napari_medseg.schemes.pathology_experiment import summarise, trivial_answers
 from tests.factories import spot_set
 
 TRIVIAL = {"auc": 0.5, "accuracy": 0.5, "dice": 0.0, "iou": 0.0}

@@ -223,14 +223,7 @@ class OctScheme(Scheme):
     ) -> Generator[Stage, StageResult, Trained]:
         """Every candidate on the same windows; then the winner's neighbours; the best of all is the model."""
         parts = OctParts.fit(config, data, seed, compute, start=start)
-        league: list[Entry] = []
-        for candidate in config.candidates:
-            league.append((yield from _race(parts, candidate, 1)))
-        if config.search:
-            raced = {entry.candidate.name for entry in league}
-            for candidate in neighbours(best_entry(league).candidate, config.window_width, parts.height):
-                if candidate.name not in raced:
-                    league.append((yield from _race(parts, candidate, 2)))
+        league = yield from race_candidates(parts)
         return parts.trained(league, _target(config, league))
 
     def predictor(self, card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]], compute: Compute) -> Predictor:
@@ -257,6 +250,19 @@ class OctScheme(Scheme):
         load_weights(network, tensors, "segmenter")
         network = folded_for_inference(network, intensity.channels, compute)
         return make_predictor(config, candidate, intensity, height, card.classes, network)
+
+
+def race_candidates(parts: OctParts) -> Generator[Stage, StageResult, list[Entry]]:
+    """Train the candidates of round 1, and where it is asked for those of round 2, one step around the best so far."""
+    league: list[Entry] = []
+    for candidate in parts.config.candidates:
+        league.append((yield from _race(parts, candidate, 1)))
+    if parts.config.search:
+        raced = {entry.candidate.name for entry in league}
+        for candidate in neighbours(best_entry(league).candidate, parts.config.window_width, parts.height):
+            if candidate.name not in raced:
+                league.append((yield from _race(parts, candidate, 2)))
+    return league
 
 
 def _race(parts: OctParts, candidate: Candidate, number: int) -> Generator[Stage, StageResult, Entry]:
