@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_medseg.api.prediction import LoadedModel, load_model
 from napari_medseg.errors import DatasetError
-from napari_medseg.structures import Image, Prediction, Split, TrainingCase
+from napari_medseg.structures import Image, Prediction, Split, Surface, TrainingCase
 from napari_medseg.training.events import Report, ignore
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def evaluate(
     Returns
     -------
     The ``evaluate`` document: ``scheme, model, split, n_cases, n_groups, segmentation, classification``, figures with
-    95 % intervals over groups.
+    95 % intervals over groups; for layers also ``surfaces`` and ``order``, for cases of several sources ``by_source``
+    (`napari_medseg.inference.evaluation.evaluate_cases`).
 
     Raises
     ------
@@ -57,6 +58,7 @@ def evaluate(
         The model cannot be used.
     """
     from napari_medseg.data.dataset import Dataset
+    from napari_medseg.data.retina import known_surfaces
     from napari_medseg.data.training_set import training_set
 
     loaded = (
@@ -64,7 +66,8 @@ def evaluate(
         if isinstance(model, LoadedModel)
         else load_model(model, device=device, precision=precision, threads=threads)
     )
-    cases = training_set(Dataset.open(data), seed=loaded.card.training.seed).of_split(split)
+    data_set = training_set(Dataset.open(data), seed=loaded.card.training.seed)
+    cases, described = data_set.of_split(split), data_set.info
     if not cases:
         raise DatasetError(
             f"Data set {data} has no finished case in split '{split}': mark cases as done, or choose another split."
@@ -75,14 +78,27 @@ def evaluate(
             f"The model was trained on {len(seen)} of the {len(cases)} cases of split '{split}' (the first is "
             f"'{seen[0].case}'), so its figures would flatter: choose another split, or add --allow-training-cases."
         )
-    document = figures_of(loaded.predictor, cases, loaded.compute, report)
+    # The model's own pile counts; models made before they had one are judged by the data set's.
+    surfaces = loaded.card.surfaces or known_surfaces(described, loaded.predictor.classes)
+    document = figures_of(loaded.predictor, cases, loaded.compute, report, surfaces=surfaces)
     return {"scheme": loaded.card.scheme, "model": str(loaded.path), "split": split} | document
 
 
 def figures_of(
-    predictor: Predictor, cases: Sequence[TrainingCase], compute: Compute, report: Report = ignore
+    predictor: Predictor,
+    cases: Sequence[TrainingCase],
+    compute: Compute,
+    report: Report = ignore,
+    *,
+    surfaces: Sequence[Surface] = (),
 ) -> dict[str, Any]:
-    """The figures of `evaluate` for any predictor; an unknown class counts for nothing, an unknown tag is refused."""
+    """The figures of `evaluate` for any predictor; an unknown class counts for nothing, an unknown tag is refused.
+
+    Parameters
+    ----------
+    surfaces
+        Between the predictor's layers from top to bottom; empty: nothing is said of surfaces.
+    """
     from napari_medseg.inference.engine import predict
     from napari_medseg.inference.evaluation import evaluate_cases
 
@@ -92,7 +108,14 @@ def figures_of(
     def progress(done: int, total: int, text: str) -> None:
         report("progress", done=done, of=total, text=text)
 
-    return evaluate_cases(predict_case, cases, classes=predictor.classes, tags=predictor.tags, progress=progress)
+    return evaluate_cases(
+        predict_case,
+        cases,
+        classes=predictor.classes,
+        tags=predictor.tags,
+        surfaces=surfaces,
+        progress=progress,
+    )
 
 
 def _seen_in_training(model: LoadedModel, cases: Sequence[TrainingCase]) -> list[TrainingCase]:

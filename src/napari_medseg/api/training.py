@@ -13,7 +13,7 @@ from napari_medseg.config import load_json
 from napari_medseg.errors import DatasetError, TrainingError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import build_config, find_scheme
-from napari_medseg.structures import DatasetInfo, MaskClass, Surface, TrainingSet
+from napari_medseg.structures import TrainingSet
 from napari_medseg.training.events import Report, ignore, plain
 
 if TYPE_CHECKING:
@@ -343,6 +343,7 @@ def _write_model(
 def _card(
     scheme: Scheme, config: SchemeConfig, cases: TrainingSet, trained: Trained, summary: Mapping[str, Any]
 ) -> ModelCard:
+    from napari_medseg.data.retina import known_surfaces
     from napari_medseg.io.model_file import ModelCard
 
     return ModelCard(
@@ -350,7 +351,7 @@ def _card(
         config=config.model_dump(mode="json"),
         classes=tuple(trained.classes),
         tags=tuple(trained.tags),
-        surfaces=_known_surfaces(cases.info, trained.classes),
+        surfaces=known_surfaces(cases.info, trained.classes),
         preprocessing=dict(trained.preprocessing),
         expects=dict(trained.expects),
         training={
@@ -365,9 +366,3 @@ def _card(
             "candidates": summary.get("candidates", ()),
         },
     )
-
-
-def _known_surfaces(info: DatasetInfo, classes: Sequence[MaskClass]) -> tuple[Surface, ...]:
-    """The data set's surfaces, where the networks know every class that they lie between."""
-    known = {"", *(c.name for c in classes)}
-    return info.surfaces if all({s.above, s.below} <= known for s in info.surfaces) else ()

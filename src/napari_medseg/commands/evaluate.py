@@ -42,15 +42,52 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def as_table(document: dict[str, Any]) -> str:
-    """The figures with their intervals, one line each."""
+    """The figures with their intervals, one line each; those of each source below."""
     lines = [f"{document['n_cases']} cases of {document['n_groups']} groups, split '{document['split']}'"]
+    lines += _lines(document)
+    for source, figures in document.get("by_source", {}).items():
+        lines.append(f"source {source or '(none)'}: {figures['n_cases']} cases of {figures['n_groups']} groups")
+        lines += _lines(figures)
+    return "\n".join(lines)
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    lines = []
     for name, values in (document.get("segmentation") or {}).items():
         lines.append(f"  {name:<20}" + "  ".join(_figure(values, key) for key in ("dice", "iou") if key in values))
     classification = document.get("classification")
     if classification:
         keys = ("auc", "accuracy", "balanced_accuracy", "macro_f1")
         lines.append("  image class         " + "  ".join(_figure(classification, k) for k in keys))
-    return "\n".join(lines)
+    if "surfaces" in document:
+        lines += _surface_lines(document)
+    return lines
+
+
+def _surface_lines(document: dict[str, Any]) -> list[str]:
+    """How far surfaces are off, in µm where spacing is known, and what putting layers in order changed."""
+    head = f"  {'surface':<20}{'signed px':>11}{'abs px':>9}{'signed µm':>11}{'abs µm':>9}{'columns':>10}{'missing':>9}"
+    lines = [f"{head}{'abs px, repaired':>18}"]
+    keys = (("signed_px", 11), ("abs_px", 9), ("signed_um", 11), ("abs_um", 9))
+    for name, values in document["surfaces"].items():
+        cells = "".join(f"{_short(values[key]):>{width}}" for key, width in keys)
+        counts = f"{values['n_columns']:>10}{values['n_missing']:>9}"
+        lines.append(f"  {name:<20}{cells}{counts}{_short(document['surfaces_repaired'][name]['abs_px']):>18}")
+    order, repaired = document["order"], (document["segmentation_repaired"] or {}).get("mean", {})
+    lines.append(
+        f"  out of order: {_share(order['columns_before'])} of columns, {_share(order['bscans_before'])} of B-scans; "
+        f"after repair {_share(order['columns_after'])} and {_share(order['bscans_after'])}, "
+        f"mean {_figure(repaired, 'dice')}"
+    )
+    return lines
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def _figure(values: dict[str, Any], key: str) -> str:

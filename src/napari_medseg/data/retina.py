@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-from napari_medseg.structures import Edge, Surface
+from napari_medseg.structures import DatasetInfo, Edge, MaskClass, Surface
 
 #: Structures from the vitreous outwards (the optic disc lies across them), with a colour each. A data set may use any
 #: subset, merged as it likes (``"GCL+IPL"``).
@@ -59,6 +59,12 @@ def surfaces_of_pile(pile: Sequence[str]) -> tuple[Surface, ...]:
         Surface(name=_surface_name(above, below), above=above, below=below, edge=_edge(above, below))
         for above, below in itertools.pairwise(names)
     )
+
+
+def known_surfaces(info: DatasetInfo, classes: Sequence[MaskClass]) -> tuple[Surface, ...]:
+    """A data set's surfaces, where all the classes that they lie between are among `classes`; else none."""
+    known = {"", *(c.name for c in classes)}
+    return info.surfaces if all({s.above, s.below} <= known for s in info.surfaces) else ()
 
 
 def _surface_name(above: str, below: str) -> str:

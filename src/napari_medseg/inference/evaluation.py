@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_medseg import metrics
+from napari_medseg.annotation.surfaces import pile_of
 from napari_medseg.errors import DatasetError
-from napari_medseg.structures import Image, MaskClass, Prediction, Progress, TrainingCase
+from napari_medseg.inference.layer_evaluation import LayerSums, layer_sums, order_figures, surface_figures
+from napari_medseg.measure.space import space_of
+from napari_medseg.structures import DatasetInfo, Image, MaskClass, Prediction, Progress, Surface, TrainingCase
 
 #: What the keys of the document mean.
 DEFINITIONS = {
@@ -20,6 +23,12 @@ DEFINITIONS = {
     "iou": "pooled, as dice",
     "dice_per_case": "mean of the Dice of single cases, over the cases whose truth holds the class",
     "ci": "95 % interval of 2000 bootstrap resamples of whole groups",
+    "signed_px": "predicted minus true row of a surface (above 0: too deep), mean over the columns where both are "
+    "there; columns under areas, not looked at, or where a surface runs along the picture's edge are left out",
+    "n_missing": "columns that hold the true surface but no predicted one",
+    "order": "share of columns and of B-scans in which a predicted layer lies above one that it belongs below, as "
+    "predicted and after the order was repaired",
+    "repaired": "the same figures after the layers of every column were put in order",
     "auc": "the second tag against the first; with more tags the mean of one against the rest",
 }
 _POOLED = ("dice", "iou", "precision", "recall")
@@ -27,12 +36,27 @@ _POOLED = ("dice", "iou", "precision", "recall")
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What one case adds: counts (classes, 3) or None, tag index or None, probabilities (tags,) or None."""
+    """What one case adds: counts (classes, 3) or None, tag index or None, probabilities (tags,) or None, layers."""
 
     case: TrainingCase
     counts: npt.NDArray[np.int64] | None
     tag: int | None
     probabilities: npt.NDArray[np.float64] | None
+    layers: LayerSums | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the model knows, and the seed of the bootstrap."""
+
+    classes: Sequence[MaskClass]
+    tags: Sequence[str]
+    surfaces: Sequence[Surface]
+    seed: int
+
+    @property
+    def pile(self) -> tuple[int, ...]:
+        return pile_of(DatasetInfo(name="", classes=tuple(self.classes), surfaces=tuple(self.surfaces)))
 
 
 def evaluate_cases(
@@ -41,6 +65,7 @@ def evaluate_cases(
     *,
     classes: Sequence[MaskClass],
     tags: Sequence[str],
+    surfaces: Sequence[Surface] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -54,6 +79,8 @@ def evaluate_cases(
         Cases of one split.
     classes, tags
         What the model knows, as in its card.
+    surfaces
+        Boundaries between layers from top to bottom; empty: nothing is said of surfaces.
     seed
         Of the bootstrap.
     progress
@@ -62,7 +89,8 @@ def evaluate_cases(
     Returns
     -------
     JSON-able ``n_cases``, ``n_groups``, ``segmentation``, ``classification`` (None where there is nothing to compare),
-    ``per_case``, ``definitions``. Undefined figures are None.
+    ``per_case``, ``definitions``; with `surfaces` also ``surfaces``, ``surfaces_repaired``, ``segmentation_repaired``
+    and ``order``; where cases have several sources, ``by_source`` with the same figures. Undefined figures are None.
 
     Raises
     ------
@@ -72,39 +100,73 @@ def evaluate_cases(
     useful = [c for c in cases if (c.has_mask and classes) or (c.tag is not None and tags)]
     if not useful:
         raise DatasetError("No case of this split has a mask or tag to compare the model with: label some.")
+    known = _Known(classes, tags, surfaces, seed)
     judged = []
     for case in useful:
-        judged.append(_judge(predict_case, case, classes, tags))
+        judged.append(_judge(predict_case, case, known))
         if progress is not None:
             progress(len(judged), len(useful), case.case)
     document = {
-        "n_cases": len(judged),
-        "n_groups": len({each.case.group for each in judged}),
-        "segmentation": _segmentation([each for each in judged if each.counts is not None], classes, seed),
-        "classification": _classification([each for each in judged if each.tag is not None], tags, seed),
-        "per_case": [_row(each, classes, tags) for each in judged],
+        **_figures(judged, known),
+        "per_case": [_row(each, known) for each in judged],
         "definitions": DEFINITIONS,
     }
+    sources = sorted({each.case.source for each in judged})
+    if len(sources) > 1:
+        document["by_source"] = {
+            source: _figures([each for each in judged if each.case.source == source], known) for source in sources
+        }
     return dict(_plain(document))
 
 
-def _judge(
-    predict_case: Callable[[Image], Prediction], case: TrainingCase, classes: Sequence[MaskClass], tags: Sequence[str]
-) -> _Judged:
+def _figures(judged: Sequence[_Judged], known: _Known) -> dict[str, Any]:
+    """The figures of some cases together."""
+    masked = [each for each in judged if each.counts is not None]
+    document = {
+        "n_cases": len(judged),
+        "n_groups": len({each.case.group for each in judged}),
+        "segmentation": _segmentation(masked, known.classes, known.seed),
+        "classification": _classification([e for e in judged if e.tag is not None], known.tags, known.seed),
+    }
+    layered = [(each, each.layers) for each in judged if each.layers is not None]
+    if layered:
+        document |= _layer_figures(layered, known)
+    return document
+
+
+def _layer_figures(layered: Sequence[tuple[_Judged, LayerSums]], known: _Known) -> dict[str, Any]:
+    names, cases = [surface.name for surface in known.surfaces], [each for each, _ in layered]
+    errors = _group_sums(cases, np.stack([sums.errors for _, sums in layered]))
+    repaired = _group_sums(cases, np.stack([sums.errors_repaired for _, sums in layered]))
+    put_right = [replace(each, counts=sums.counts_repaired) for each, sums in layered]
+    return {
+        "segmentation_repaired": _segmentation(put_right, known.classes, known.seed),
+        "surfaces": surface_figures(errors, names, known.seed),
+        "surfaces_repaired": surface_figures(repaired, names, known.seed),
+        "order": order_figures(sum((sums.order for _, sums in layered), np.zeros(6, np.int64))),
+    }
+
+
+def _judge(predict_case: Callable[[Image], Prediction], case: TrainingCase, known: _Known) -> _Judged:
+    classes, tags = known.classes, known.tags
     if case.tag is not None and tags and case.tag not in tags:
         raise DatasetError(
             f"Case '{case.case}' has the tag '{case.tag}', but the model knows only {', '.join(tags)}: use a model "
             "trained with it, or correct the tag."
         )
-    prediction = predict_case(case.load_image())
-    counts, tag, probabilities = None, None, None
+    image = case.load_image()
+    prediction = predict_case(image)
+    counts, tag, probabilities, layers = None, None, None, None
     truth = case.load_labels() if case.has_mask and classes else None
     if truth is not None:
         counts = metrics.class_counts(truth, np.asarray(prediction.labels), [c.value for c in classes])
+        if known.surfaces and prediction.labels is not None:
+            axial = space_of(truth.ndim, image.spacing, image.units).axial
+            layers = layer_sums(truth, prediction.labels, known.pile, [c.value for c in classes], axial)
     if case.tag is not None and prediction.tag is not None:
         tag = tags.index(case.tag)
         probabilities = np.array([prediction.tag.probabilities[name] for name in tags])
-    return _Judged(case, counts, tag, probabilities)
+    return _Judged(case, counts, tag, probabilities, layers)
 
 
 def _group_sums(judged: Sequence[_Judged], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -198,14 +260,14 @@ def _interval(bounds: npt.NDArray[Any]) -> list[float] | None:
     return None if np.isnan(bounds).any() else [float(bounds[0]), float(bounds[1])]
 
 
-def _row(judged: _Judged, classes: Sequence[MaskClass], tags: Sequence[str]) -> dict[str, Any]:
+def _row(judged: _Judged, known: _Known) -> dict[str, Any]:
     row: dict[str, Any] = {"case": judged.case.case, "group": judged.case.group, "source": judged.case.source}
     if judged.counts is not None:
         dice = metrics.counts_to_scores(judged.counts)["dice"]
-        row["dice"] = {c.name: value for c, value in zip(classes, dice, strict=True)}
+        row["dice"] = {c.name: value for c, value in zip(known.classes, dice, strict=True)}
     if judged.probabilities is not None:
         row["tag"] = judged.case.tag
-        row["probabilities"] = dict(zip(tags, judged.probabilities, strict=True))
+        row["probabilities"] = dict(zip(known.tags, judged.probabilities, strict=True))
     return row
 
 
