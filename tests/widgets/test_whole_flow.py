@@ -1,4 +1,4 @@
-"""The product from end to end in one window: label by mouse and keys, train, predict, correct.
+"""The product from end to end in one window: import, label by mouse and keys, train, predict, correct.
 
 What is asserted is what the command line, in processes of their own, finds in the files afterwards.
 """
@@ -12,12 +12,14 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
 
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.dataset_file import mask_classes, tag_classes
 from napari_medseg.data.synthetic import tissue
-from napari_medseg.structures import NOT_LOOKED_AT, DatasetInfo
+from napari_medseg.structures import NOT_LOOKED_AT
+from napari_medseg.widgets.import_form import ImportForm
 from napari_medseg.widgets.jobs import Job
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.workspace import Workspace
@@ -46,28 +48,56 @@ def command(*words) -> dict:
 
 
 @pytest.fixture
-def window(make_napari_viewer, qtbot, tmp_path):
-    """A viewer with the Workspace and ten unlabelled images of 512 x 512."""
-    info = DatasetInfo(name="flow", classes=mask_classes(("gland",)), tags=tag_classes(("benign", "malignant")))
-    dataset = Dataset.create(tmp_path / "data", info)
+def window(make_napari_viewer, tmp_path):
+    """A viewer with the Workspace, and a folder of ten unlabelled images of 512 x 512 with a table of patients."""
+    images = tmp_path / "source" / "images"
+    images.mkdir(parents=True)
+    table = ["image,patient"]
     for index in range(CASES):
         picture, _ = tissue(size=512, seed=index, malignant=bool(index % 2))
-        dataset.add_image(picture, f"case{index}", group=f"patient{index}")
+        Picture.fromarray(picture).save(images / f"case{index}.png")
+        table.append(f"case{index},patient{index}")
+    (tmp_path / "source" / "patients.csv").write_text("\n".join(table), "utf-8")
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1366, 768)
     workspace = Workspace(viewer)
     viewer.window.add_dock_widget(workspace, area="right")
-    session_of(viewer).open_dataset(tmp_path / "data")
     yield viewer, workspace, session_of(viewer)
     for job in list(Job.running):
         job.end()
 
 
+def type_into(qtbot, field, text) -> None:
+    """Replace what a field says, by keys, and leave it."""
+    qtbot.mouseClick(field, Qt.MouseButton.LeftButton)
+    qtbot.keyClick(field, Qt.Key.Key_A, CONTROL)
+    qtbot.keyClicks(field, str(text))
+    qtbot.keyClick(field, Qt.Key.Key_Tab)
+
+
+def import_by_clicks(workspace, session, qtbot, source, data) -> None:
+    """Make the data set in the Cases panel, and the tags in the Annotate panel."""
+    workspace.show_panel("Cases")
+    cases = workspace.panel("Cases")
+    qtbot.mouseClick(cases.findChild(QPushButton, "import_dataset"), Qt.MouseButton.LeftButton)
+    form = cases.findChild(ImportForm)
+    type_into(qtbot, form.source, source)
+    type_into(qtbot, form.class_name, "gland")
+    type_into(qtbot, form.place, data)
+    qtbot.mouseClick(form.make, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: session.dataset is not None, timeout=60_000)
+    session.open_case("case0")
+    workspace.show_panel("Annotate")
+    entry = workspace.panel("Annotate").new_tag
+    for tag in ("benign", "malignant"):
+        qtbot.mouseClick(entry.plus, Qt.MouseButton.LeftButton)
+        qtbot.keyClicks(entry.field, tag)
+        qtbot.keyClick(entry.field, Qt.Key.Key_Return)
+
+
 def label_all(viewer, workspace, session, qtbot) -> dict[str, np.ndarray]:
     """Tag every case, draw on every second one, mark all done; returns what was drawn."""
     drawn = {}
-    workspace.show_panel("Annotate")
-    session.open_case("case0")
     for index in range(CASES):
         assert session.case.case == f"case{index}"
         viewer.reset_view()
@@ -89,6 +119,9 @@ def label_all(viewer, workspace, session, qtbot) -> dict[str, np.ndarray]:
 def test_label_train_predict_and_correct_by_clicks(window, qtbot, tmp_path):
     viewer, workspace, session = window
     data = tmp_path / "data"
+    import_by_clicks(workspace, session, qtbot, tmp_path / "source", data)
+    info = command("dataset", "info", data)
+    assert (info["cases"], info["groups"]) == (CASES, CASES)
     drawn = label_all(viewer, workspace, session, qtbot)
 
     # What was labelled, as another process reads it.
