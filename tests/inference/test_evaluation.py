@@ -124,5 +124,7 @@ def test_nothing_to_compare_and_unknown_tags_are_sentences() -> None:
     cases, predictions = make_cases(4)
     with pytest.raises(DatasetError, match="mask or tag"):
         evaluate_cases(lambda i: predictions[i.name], cases, classes=(), tags=())
+    asked = []
     with pytest.raises(DatasetError, match="knows only benign, unsure"):
-        evaluate_cases(lambda i: predictions[i.name], cases, classes=CLASSES, tags=("benign", "unsure"))
+        evaluate_cases(asked.append, cases, classes=CLASSES, tags=("benign", "unsure"))
+    assert asked == [], "nothing is predicted before the refusal"

@@ -100,6 +100,7 @@ def evaluate_cases(
     useful = [c for c in cases if (c.has_mask and classes) or (c.tag is not None and tags)]
     if not useful:
         raise DatasetError("No case of this split has a mask or tag to compare the model with: label some.")
+    _refuse_unknown_tags(useful, tags)
     known = _Known(classes, tags, surfaces, seed)
     judged = []
     for case in useful:
@@ -147,13 +148,19 @@ def _layer_figures(layered: Sequence[tuple[_Judged, LayerSums]], known: _Known) 
     }
 
 
+def _refuse_unknown_tags(cases: Sequence[TrainingCase], tags: Sequence[str]) -> None:
+    """Said before the first prediction: the case may be the last of many."""
+    unknown = [case for case in cases if case.tag is not None and case.tag not in tags] if tags else []
+    if unknown:
+        more = f" (and {len(unknown) - 1} more such cases)" if len(unknown) > 1 else ""
+        raise DatasetError(
+            f"Case '{unknown[0].case}' has the tag '{unknown[0].tag}'{more}, but the model knows only "
+            f"{', '.join(tags)}: use a model trained with it, or correct the tag."
+        )
+
+
 def _judge(predict_case: Callable[[Image], Prediction], case: TrainingCase, known: _Known) -> _Judged:
     classes, tags = known.classes, known.tags
-    if case.tag is not None and tags and case.tag not in tags:
-        raise DatasetError(
-            f"Case '{case.case}' has the tag '{case.tag}', but the model knows only {', '.join(tags)}: use a model "
-            "trained with it, or correct the tag."
-        )
     image = case.load_image()
     prediction = predict_case(image)
     counts, tag, probabilities, layers = None, None, None, None
