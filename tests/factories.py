@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+from napari_medseg.data.synthetic_oct import CLASSES, SURFACES, bscan
 from napari_medseg.structures import DatasetInfo, Image, MaskClass, TagClass, TrainingCase, TrainingSet
 
 INFO = DatasetInfo(
@@ -13,6 +14,7 @@ INFO = DatasetInfo(
     classes=(MaskClass(value=1, name="spot", color="#0072b2"),),
     tags=(TagClass(name="plain", color="#009e73"), TagClass(name="spotted", color="#d55e00")),
 )
+LAYER_INFO = DatasetInfo(name="synthetic OCT", kind="oct", classes=CLASSES, surfaces=SURFACES)
 
 
 def spot_image(size: int, seed: int, *, spotted: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -68,3 +70,32 @@ def spot_set(
     cases += [spot_case(100 + i, split="val", size=size) for i in range(val)]
     cases += [spot_case(200 + i, split="test", size=size) for i in range(test)]
     return TrainingSet(info=INFO, cases=tuple(cases))
+
+
+def layer_case(
+    index: int, *, split: str = "train", size: tuple[int, int] = (48, 64), source: str = "", drawn: bool = True
+) -> TrainingCase:
+    """A made-up B-scan with its layers."""
+    pixels, labels = bscan(*size, seed=index)
+    image = Image(levels=(pixels,), axes="yx", kind="oct", name=f"bscan{index:03d}")
+    return TrainingCase(
+        case=f"bscan{index:03d}",
+        group=f"subject{index:03d}",
+        source=source,
+        split=split,
+        tag=None,
+        grade=None,
+        has_mask=drawn,
+        load_image=lambda: image,
+        load_labels=lambda: labels if drawn else None,
+        image_hash=hashlib.sha256(f"{index}{size}".encode()).hexdigest(),
+        content_hash=hashlib.sha256(f"{index}{split}{size}{drawn}".encode()).hexdigest(),
+    )
+
+
+def layer_set(train: int = 4, val: int = 2, test: int = 2, *, size: tuple[int, int] = (48, 64)) -> TrainingSet:
+    """A small set of B-scans."""
+    cases = [layer_case(i, size=size) for i in range(train)]
+    cases += [layer_case(100 + i, split="val", size=size) for i in range(val)]
+    cases += [layer_case(200 + i, split="test", size=size) for i in range(test)]
+    return TrainingSet(info=LAYER_INFO, cases=tuple(cases))
