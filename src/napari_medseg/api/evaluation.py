@@ -38,7 +38,8 @@ def evaluate(
     split
         Which cases. A case without a split of its own gets the one that training drew for it.
     allow_training_cases
-        Judge cases that the model was trained on or selected by as well; refused otherwise.
+        Judge cases that the model was trained on or selected by as well, and other images of their groups; refused
+        otherwise. Groups of another data set that merely have the same id need it too.
     device, precision, threads
         Chosen when None.
     report
@@ -66,7 +67,8 @@ def evaluate(
         if isinstance(model, LoadedModel)
         else load_model(model, device=device, precision=precision, threads=threads)
     )
-    data_set = training_set(Dataset.open(data), seed=loaded.card.training.seed)
+    training = loaded.card.training
+    data_set = training_set(Dataset.open(data), seed=training.seed, drawn=training.split_of_group)
     cases, described = data_set.of_split(split), data_set.info
     if not cases:
         raise DatasetError(
@@ -75,8 +77,9 @@ def evaluate(
     seen = _seen_in_training(loaded, cases)
     if seen and not allow_training_cases:
         raise DatasetError(
-            f"The model was trained on {len(seen)} of the {len(cases)} cases of split '{split}' (the first is "
-            f"'{seen[0].case}'), so its figures would flatter: choose another split, or add --allow-training-cases."
+            f"The model was trained on {len(seen)} of the {len(cases)} cases of split '{split}', or on other images of "
+            f"their groups (the first is case '{seen[0].case}' of group '{seen[0].group}'), so its figures would "
+            "flatter: choose another split, or add --allow-training-cases."
         )
     # The model's own pile counts; models made before they had one are judged by the data set's.
     surfaces = loaded.card.surfaces or known_surfaces(described, loaded.predictor.classes)
@@ -119,7 +122,7 @@ def figures_of(
 
 
 def _seen_in_training(model: LoadedModel, cases: Sequence[TrainingCase]) -> list[TrainingCase]:
-    """Cases whose image the model was fitted to or selected by."""
-    hashes = model.card.training.hashes
-    seen = {*hashes.get("train", ()), *hashes.get("val", ())}
-    return [case for case in cases if case.image_hash in seen]
+    """Cases whose image, or another one of their group, the model was fitted to or selected by."""
+    training = model.card.training
+    images = {*training.hashes.get("train", ()), *training.hashes.get("val", ())}
+    return [c for c in cases if c.image_hash in images or training.split_of_group(c.group) in ("train", "val")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -344,8 +345,9 @@ def _card(
     scheme: Scheme, config: SchemeConfig, cases: TrainingSet, trained: Trained, summary: Mapping[str, Any]
 ) -> ModelCard:
     from napari_medseg.data.retina import known_surfaces
-    from napari_medseg.io.model_file import ModelCard
+    from napari_medseg.io.model_file import ModelCard, hash_group
 
+    salt = secrets.token_hex(16)
     return ModelCard(
         scheme=scheme.key,
         config=config.model_dump(mode="json"),
@@ -359,6 +361,11 @@ def _card(
             "cases": summary["cases"],
             "hashes": {
                 split: sorted(case.image_hash for case in cases.of_split(split)) for split in ("train", "val", "test")
+            },
+            "salt": salt,
+            "group_hashes": {
+                split: sorted({hash_group(case.group, salt) for case in cases.of_split(split)})
+                for split in ("train", "val", "test")
             },
             "groups": summary["groups"],
             "stages": summary["stages"],

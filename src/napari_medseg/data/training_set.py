@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -14,13 +15,19 @@ from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.label_files import LabelFacts, file_hash, label_facts, shape_text
 from napari_medseg.data.rows import STATUSES, row_problems
 from napari_medseg.data.scan_columns import scan_cell
-from napari_medseg.data.splitting import draw_split, given_splits
+from napari_medseg.data.splitting import draw_split, given_splits, group_of
 from napari_medseg.data.tags import effective_tag
 from napari_medseg.errors import DatasetError, InputNotFoundError
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, Split, TrainingCase, TrainingSet
 
 
-def training_set(dataset: Dataset, *, include_drafts: bool = False, seed: int = 0) -> TrainingSet:
+def training_set(
+    dataset: Dataset,
+    *,
+    include_drafts: bool = False,
+    seed: int = 0,
+    drawn: Callable[[str], Split | None] | None = None,
+) -> TrainingSet:
     """The finished cases of a data set, with splits drawn and tags implied.
 
     Cases that say nothing (no tag, no grade, nothing looked at) are left out.
@@ -31,6 +38,9 @@ def training_set(dataset: Dataset, *, include_drafts: bool = False, seed: int = 
         Use drafts too, a model's accepted proposals among them.
     seed
         For cases without a split; see `napari_medseg.data.splitting.draw_split`.
+    drawn
+        The split that an earlier draw gave a group (its id, or the case's where it has none); None where it knows none.
+        Such a group is not drawn again: new cases or tags could move it.
 
     Raises
     ------
@@ -47,7 +57,11 @@ def training_set(dataset: Dataset, *, include_drafts: bool = False, seed: int = 
     tagged = [(replace(case, tag=_tag(dataset, case, facts)), facts) for case, facts in judged]
     telling = [(case, facts) for case, facts in tagged if case.tag or case.grade or (facts and facts.is_looked_at)]
     # Splits given to cases that are not finished yet bind the rest of their group too.
-    splits = draw_split([case for case, _ in telling], given_splits(dataset.cases), seed=seed)
+    given = given_splits(dataset.cases)
+    if drawn is not None:
+        earlier = {group_of(case): drawn(case.group or case.case) for case, _ in telling}
+        given = {group: split for group, split in earlier.items() if split is not None} | given
+    splits = draw_split([case for case, _ in telling], given, seed=seed)
     return TrainingSet(
         info=dataset.info,
         cases=tuple(_training_case(dataset, case, facts, splits[case.case]) for case, facts in telling),

@@ -92,7 +92,7 @@ class StageSummary(Settings):
 
 
 class TrainingSummary(Settings):
-    """What the model learned from. Content hashes tell cases apart without naming them."""
+    """What the model learned from. Hashes tell cases and groups apart without naming them."""
 
     cases: dict[Split, dict[str, int]] = Field(
         default_factory=dict, description="Number of cases per split and kind of label ('tag', 'mask', 'both')."
@@ -101,10 +101,19 @@ class TrainingSummary(Settings):
     hashes: dict[Split, tuple[ContentHash, ...]] = Field(
         default_factory=dict, description="Content hash of every case per split, so that none is evaluated by mistake."
     )
+    salt: str = Field("", description="Random key of the group hashes; empty in files made before there were any.")
+    group_hashes: dict[Split, tuple[ContentHash, ...]] = Field(
+        default_factory=dict, description="Keyed hash of every group (patient, slide, eye) per split (`hash_group`)."
+    )
     stages: tuple[StageSummary, ...] = Field((), description="The stages in order.")
     scores: dict[str, Score] = Field(default_factory=dict, description="Final validation figures.")
     candidates: tuple[dict[str, Any], ...] = Field((), description="What was compared, where there were several.")
     seed: int = Field(0, description="Seed of the run.")
+
+    def split_of_group(self, group: str) -> Split | None:
+        """On which side a group stood in training; None for one that training did not see."""
+        hashed = hash_group(group, self.salt)
+        return next((split for split, hashes in self.group_hashes.items() if hashed in hashes), None)
 
 
 class ModelCard(Settings):
@@ -122,6 +131,21 @@ class ModelCard(Settings):
     versions: dict[str, str] = Field(default_factory=package_versions, description="Package versions at training.")
     licence: str = Field("", description="Licence of the weights.")
     note: str = Field("", description="Free text: intended use, limits.")
+
+
+def hash_group(group: str, salt: str) -> str:
+    """A group's id such that it can be recognised but not read; 32 hexadecimal digits.
+
+    Parameters
+    ----------
+    group
+        Id of a patient, slide or eye.
+    salt
+        Random text of one model, so that the hashes of two models cannot be compared. It lies in the model file: who
+        guesses an id can see whether it was among them.
+    """
+    key = hashlib.blake2b(salt.encode(), digest_size=32).digest()
+    return hashlib.blake2b(group.encode("utf-8", "surrogatepass"), key=key, digest_size=16).hexdigest()
 
 
 def identity(card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]]) -> str:
