@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_medseg.io.model_file import ModelCard
     from napari_medseg.models.compute import Compute
     from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
+    from napari_medseg.training.distributed import Group
     from napari_medseg.training.stage import StageResult
 
 
@@ -233,22 +234,20 @@ def train_cases(
             training=True,
         )
         say = report if group.leader else ignore
+        known = scheme.known_stages(config)
         if group.leader:
             _record_settings(run, scheme, config, seed, compute, include_drafts, init)
-            say(
-                "started",
-                scheme=scheme.key,
-                run=str(run),
-                device=compute.device,
-                precision=compute.precision,
-                threads=compute.threads,
-                processes=group.size,
-                stages=[{"name": name, "title": title} for name, title in scheme.stage_titles.items()],
-            )
+            _say_started(say, scheme, known, run, compute, group)
         start = read_model(Path(init))[1] if init is not None else None
         generator = scheme.stages(config, cases, seed, compute, start)
         trained, results = run_stages(
-            generator, run=run, seed=seed, compute=compute, report=say, group=group, of=len(scheme.stage_titles) or None
+            generator,
+            run=run,
+            seed=seed,
+            compute=compute,
+            report=say,
+            group=group,
+            of=None if scheme.competes else len(known),
         )
         if not group.leader:
             return {}
@@ -257,6 +256,21 @@ def train_cases(
         write_text(run / "summary.json", json.dumps(summary, indent=2))
         say("done", result={"model": summary["model"], "summary": summary})
     return summary
+
+
+def _say_started(
+    say: Report, scheme: Scheme, stages: Mapping[str, str], run: Path, compute: Compute, group: Group
+) -> None:
+    say(
+        "started",
+        scheme=scheme.key,
+        run=str(run),
+        device=compute.device,
+        precision=compute.precision,
+        threads=compute.threads,
+        processes=group.size,
+        stages=[{"name": name, "title": title, "candidate": scheme.competes} for name, title in stages.items()],
+    )
 
 
 def _record_settings(

@@ -71,12 +71,18 @@ class Scheme(ABC):
     config_type: ClassVar[type[SchemeConfig]]
     #: Partial settings by profile name, applied over the defaults (``"cpu"`` trains in minutes on a laptop).
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: Stage names and titles in order, for time lines before training starts.
+    #: Stage names and titles in order, for time lines before training starts; see `known_stages` too.
     stage_titles: ClassVar[Mapping[str, str]] = {}
+    #: Whether its stages compete, and the best one is kept; more of them may follow those that are known beforehand.
+    competes: ClassVar[bool] = False
 
     @abstractmethod
     def check(self, config: Any, data: TrainingSet) -> list[Fault]:
         """What keeps this scheme from training on these cases, and what may surprise; imports no torch."""
+
+    def known_stages(self, config: Any) -> Mapping[str, str]:
+        """Names and titles of the stages that settings tell of before training starts, in order."""
+        return self.stage_titles
 
     @abstractmethod
     def stages(

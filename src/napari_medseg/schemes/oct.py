@@ -27,7 +27,8 @@ from napari_medseg.config import (
 )
 from napari_medseg.errors import ConfigError, ModelError
 from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
-from napari_medseg.schemes.oct_parts import Entry, OctParts, best_entry, make_predictor, neighbours
+from napari_medseg.schemes.oct_league import Entry, best_entry, neighbours, title_of
+from napari_medseg.schemes.oct_parts import OctParts, make_predictor
 from napari_medseg.structures import Fault, TrainingSet
 
 if TYPE_CHECKING:
@@ -162,6 +163,10 @@ class OctConfig(SchemeConfig):
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"two candidates are the same network ({twice}): change or remove one")
+        if self.target is not None and not self.search and self.target not in names:
+            raise ValueError(
+                f"there is no candidate '{self.target}' to be the target: choose one of {', '.join(names)}"
+            )
         return self
 
 
@@ -174,6 +179,7 @@ class OctScheme(Scheme):
         "Windows across the width of B-scans train several networks; the best one is tuned and kept."
     )
     config_type: ClassVar[type[SchemeConfig]] = OctConfig
+    competes: ClassVar[bool] = True
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "cpu": {
             "window_width": 128,
@@ -212,6 +218,10 @@ class OctScheme(Scheme):
             text = f"Validation cases come from {names}, of which no training case is."
             return [Fault(text=text, mend="That is right where other devices are to be tested.", severity="warning")]
         return []
+
+    def known_stages(self, config: OctConfig) -> Mapping[str, str]:
+        """The candidates of round 1."""
+        return {candidate.name: title_of(candidate) for candidate in config.candidates}
 
     def stages(
         self,

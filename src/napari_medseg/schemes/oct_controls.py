@@ -42,7 +42,8 @@ from napari_medseg.schemes.experiment import (
     spread,
 )
 from napari_medseg.schemes.oct import Candidate, OctConfig, race_candidates
-from napari_medseg.schemes.oct_parts import OctParts, best_entry
+from napari_medseg.schemes.oct_league import best_entry
+from napari_medseg.schemes.oct_parts import OctParts
 from napari_medseg.structures import Image, MaskClass, TrainingSet
 
 if TYPE_CHECKING:

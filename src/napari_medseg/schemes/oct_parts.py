@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_medseg.config import PLAIN
 from napari_medseg.data.windows import WidthWindows, power_of_two
 from napari_medseg.schemes.base import Trained
+from napari_medseg.schemes.oct_league import Entry, title_of
 from napari_medseg.structures import Image, MaskClass, TrainingCase, TrainingSet
 
 if TYPE_CHECKING:
@@ -26,64 +26,8 @@ if TYPE_CHECKING:
 
 #: Counts up when the same settings and cases would train other weights than before.
 CODE_VERSION = 1
-#: Factor of one step in the number of kernels.
-_WIDTH_STEP = 1.5
-#: Bytes of a weight in a model file.
-_WEIGHT_BYTES = 4
 #: Weights of classes stay within this factor of the mean: a class of ten pixels must not rule the loss.
 _LARGEST_WEIGHT = 8.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A trained candidate in the league.
-
-    Parameters
-    ----------
-    round
-        1 or 2.
-    network
-        With its best weights.
-    score
-        Mean IoU on stitched validation images; NaN without validation.
-    iou
-        IoU per class on them, pooled over pixels.
-    windowed
-        Mean IoU over the sampled validation windows, as the source has it; NaN without validation.
-    """
-
-    candidate: Candidate
-    round: int
-    network: nn.Module
-    score: float
-    iou: Mapping[str, float]
-    windowed: float
-    seconds: float
-    stopped: bool
-
-    @property
-    def parameters(self) -> int:
-        """Weights of the network."""
-        return sum(p.numel() for p in self.network.parameters())
-
-    def to_json(self, *, chosen: bool) -> dict[str, Any]:
-        """A row of the table that is saved with the model."""
-        return {
-            "name": self.candidate.name,
-            "stage": self.candidate.name,
-            "title": title_of(self.candidate),
-            "round": self.round,
-            "settings": self.candidate.model_dump(mode="json"),
-            "score": _number(self.score),
-            "mean_iou": _number(self.score),
-            "iou": {name: _number(value) for name, value in self.iou.items()},
-            "windowed_mean_iou": _number(self.windowed),
-            "seconds": round(self.seconds, 3),
-            "parameters": self.parameters,
-            "bytes": _WEIGHT_BYTES * self.parameters,
-            "chosen": chosen,
-            "stopped": self.stopped,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +63,8 @@ class OctParts:
         judged = tuple(case for case in data.of_split("val") if case.has_mask)
         images = [case.load_image() for case in train]
         tallest = max(image.spatial_shape[-2] for image in (*images, *(case.load_image() for case in judged)))
-        height = config.height or power_of_two(tallest)
+        least = max(2**candidate.downsamplings for candidate in config.candidates)
+        height = config.height or max(power_of_two(tallest), least)
         intensity = fit_intensity(images)
         windows = WidthWindows(
             train,
@@ -294,50 +239,6 @@ def build_network(candidate: Candidate, in_channels: int, num_outputs: int) -> n
     )
 
 
-def title_of(candidate: Candidate) -> str:
-    """Words for people, e.g. "unet-plain, 2 convolutions, 32 kernels, 4 downsamplings"."""
-    parts = [
-        candidate.architecture if candidate.encoder == PLAIN else f"{candidate.architecture} on {candidate.encoder}"
-    ]
-    if candidate.has_convs:
-        parts.append(f"{candidate.convs_per_level} convolution{'' if candidate.convs_per_level == 1 else 's'}")
-    if candidate.has_width:
-        parts.append(f"{candidate.base_width} kernels")
-    parts.append(f"{candidate.downsamplings} downsamplings")
-    return ", ".join(parts)
-
-
-def best_entry(league: Sequence[Entry]) -> Entry:
-    """The entry with the best mean IoU; the earlier one where two are equal or nothing was judged."""
-    return max(league, key=lambda entry: -math.inf if math.isnan(entry.score) else entry.score)
-
-
-def neighbours(winner: Candidate, width: int, height: int) -> list[Candidate]:
-    """Candidates one step around the winner in each knob that it has, within what windows allow."""
-    return [candidate for candidate in _steps(winner) if _fits(candidate, width, height)]
-
-
-def _steps(winner: Candidate) -> Iterator[Candidate]:
-    if winner.has_convs:
-        for convs in (winner.convs_per_level - 1, winner.convs_per_level + 1):
-            if 1 <= convs <= 5:
-                yield winner.model_copy(update={"convs_per_level": convs})
-    for kernels in (winner.base_width / _WIDTH_STEP, winner.base_width * _WIDTH_STEP):
-        rounded = max(4, min(256, round(kernels / 4) * 4))
-        if winner.has_width and rounded != winner.base_width:
-            yield winner.model_copy(update={"base_width": rounded})
-    # Encoders of the library have five halvings at most, and no decoder for fewer than three.
-    least, most = (1, 6) if winner.encoder == PLAIN and winner.architecture == PLAIN else (3, 5)
-    for downsamplings in (winner.downsamplings - 1, winner.downsamplings + 1):
-        if least <= downsamplings <= most:
-            yield winner.model_copy(update={"downsamplings": downsamplings})
-
-
-def _fits(candidate: Candidate, width: int, height: int) -> bool:
-    multiple = 2**candidate.downsamplings
-    return not width % multiple and not height % multiple
-
-
 def make_predictor(
     config: OctConfig,
     candidate: Candidate,
@@ -381,7 +282,3 @@ def _is_same_network(network: nn.Module, tensors: Mapping[str, npt.NDArray[Any]]
     own = {name: shape for name, shape in shapes.items() if not name.startswith("segmenter.head.")}
     given = {name: tuple(t.shape) for name, t in tensors.items() if not name.startswith("segmenter.head.")}
     return bool(own == given)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

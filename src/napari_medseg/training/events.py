@@ -6,7 +6,8 @@ child's pipe) and tests. ASCII only. Every event has ``event`` (its kind) and ``
 ====================  =====================================================================================
 event                 further keys
 ====================  =====================================================================================
-``started``           scheme, run, device, precision, threads, processes, stages [{name, title}]
+``started``           scheme, run, device, precision, threads, processes, stages [{name, title, candidate}], as far as
+                      they are known (candidates of a second round follow from the first)
 ``stage_started``     stage, title, index, of, cases {train, validation}, parameters {trainable, frozen}, steps,
                       candidate (whether it is one of several of which the best is kept), score_name (e.g. Dice)
 ``step``              stage, step, steps, loss, eta_seconds (at most two per second)

@@ -108,9 +108,12 @@ class RunView(QWidget):
         self._show_curves(stage)
 
     def _on_started(self, event: Mapping[str, Any]) -> None:
-        known = list(self.timeline.states())
-        if [stage["name"] for stage in event["stages"]] != known:
-            self.timeline.set_stages((stage["name"], stage["title"]) for stage in event["stages"])
+        steps = [(stage["name"], stage["title"]) for stage in event["stages"] if not stage.get("candidate")]
+        if [name for name, _ in steps] != list(self.timeline.states()):
+            self.timeline.set_stages(steps)
+        for stage in event["stages"]:
+            if stage.get("candidate"):
+                self.league.put(stage["name"], title=stage["title"])
         processes = f", {event['processes']} processes" if event.get("processes", 1) > 1 else ""
         threads = f"{event['threads']} thread{'' if event['threads'] == 1 else 's'}"
         self._machine.setText(f"On {event['device']}, {event['precision']}, {threads}{processes}")
