@@ -8,7 +8,7 @@ from dataclasses import replace
 from napari_medseg.data.dataset_file import PALETTE
 from napari_medseg.data.retina import BACKGROUND_WORD, STRUCTURES, surfaces_of_pile
 from napari_medseg.errors import DatasetError
-from napari_medseg.structures import MaskClass, Surface
+from napari_medseg.structures import DatasetInfo, MaskClass, Surface
 
 
 def surfaces_of_layers(layers: Sequence[str], classes: Sequence[MaskClass]) -> tuple[Surface, ...]:
@@ -55,6 +55,37 @@ def surfaces_of_layers(layers: Sequence[str], classes: Sequence[MaskClass]) -> t
     if len(names) < 2:
         raise DatasetError(f"'{names[0]}' alone has no boundary: list the layers from top to bottom.")
     return surfaces_of_pile(names)
+
+
+def with_layers(info: DatasetInfo, layers: Sequence[str], areas: Sequence[str] = ()) -> DatasetInfo:
+    """A description with the surfaces between layers; classes that it does not have yet are added.
+
+    Parameters
+    ----------
+    info
+        Its classes keep their values, names and colours; those that `layers` leaves out are areas.
+    layers
+        As `surfaces_of_layers` takes them, but they need not be classes yet.
+    areas
+        Names of classes to add that are no layers.
+
+    Raises
+    ------
+    DatasetError
+        As `surfaces_of_layers`.
+    """
+    known = {c.name for c in info.classes}
+    wanted = dict.fromkeys(name.strip() for name in (*layers, *areas))
+    new = [name for name in wanted if name and name != BACKGROUND_WORD and name not in known]
+    first = max((c.value for c in info.classes), default=0) + 1
+    used = {c.color for c in info.classes}
+    free = [color for color in (*STRUCTURES.values(), *PALETTE) if color not in used] or list(PALETTE)
+    fresh = [
+        MaskClass(value=first + i, name=name, color=STRUCTURES.get(name, free[i % len(free)]))
+        for i, name in enumerate(new)
+    ]
+    classes = (*info.classes, *with_structure_colors(fresh))
+    return replace(info, classes=classes, surfaces=surfaces_of_layers(layers, classes))
 
 
 def layer_names(surfaces: Sequence[Surface]) -> list[str]:

@@ -16,7 +16,9 @@ from napari_medseg.structures import NOT_LOOKED_AT, Case, DatasetInfo, MaskClass
 from napari_medseg.widgets.areas import area_text, count_values
 from napari_medseg.widgets.case_list import status_text
 from napari_medseg.widgets.class_list import ClassList
+from napari_medseg.widgets.curves_section import CurvesSection
 from napari_medseg.widgets.errors import shown_errors
+from napari_medseg.widgets.layers_setup import LayersSetup
 from napari_medseg.widgets.look import SentenceLabel
 from napari_medseg.widgets.name_entry import NameEntry
 from napari_medseg.widgets.notice import Notice
@@ -107,6 +109,10 @@ class AnnotatePanel(QWidget):
         self.looked_at = words(faint=True)
         layout.addLayout(row(heading("Tag"), self.new_tag, stretch=self.new_tag))
         layout.addWidget(self.tags)
+        self.layers_setup = LayersSetup(self.notice)
+        self.curves = CurvesSection(self.session, self.notice)
+        layout.addWidget(self.curves)
+        layout.addWidget(self.layers_setup)
         layout.addLayout(row(heading("Draw"), self.new_class, stretch=self.new_class))
         layout.addWidget(self.classes)
         self.veil = QCheckBox("Darken")
@@ -134,6 +140,8 @@ class AnnotatePanel(QWidget):
         self.classes.classes.locks_changed.connect(self._apply_class_state)
         self.classes.classes.eyes_changed.connect(self._apply_class_state)
         self.veil.toggled.connect(self._apply_class_state)
+        self.curves.setup_asked.connect(lambda: self.layers_setup.open_for(self._info()))
+        self.layers_setup.accepted.connect(self._set_layers)
         self.session.dataset_changed.connect(self._show_dataset)
         self.session.case_changed.connect(self._show_case)
         self.session.cases_changed.connect(self._show_row)
@@ -151,12 +159,14 @@ class AnnotatePanel(QWidget):
         self.classes.classes.set_classes(info.classes, {c.value: key_of(info, c) for c in info.classes})
         if self.session.open is not None:
             self.session.open.restyle()
+        self.curves.list_surfaces()
         self._apply_class_state()
         self._show_row()
 
     def _show_case(self, case: Case | None) -> None:
         self._pages.setCurrentIndex(0 if case is None else 1)
         self.notice.clear()
+        self.layers_setup.hide()
         open_case = self.session.open
         if open_case is None:
             return
@@ -286,6 +296,17 @@ class AnnotatePanel(QWidget):
         info = self._info()
         classes = tuple(dataclasses.replace(c, color=color) if c.value == value else c for c in info.classes)
         self._set_info(dataclasses.replace(info, classes=classes))
+
+    @shown_errors
+    def _set_layers(self, info: DatasetInfo) -> None:
+        """Write the layers, and open the case again with curves."""
+        self._set_info(info)
+        case = self.session.case
+        if case is not None:
+            self.session.close_case()
+            self.session.open_case(case.case)
+        if self.session.open is not None:
+            self.session.open.edit_curves(True)
 
     def _info(self) -> DatasetInfo:
         return self.session.dataset.info if self.session.dataset is not None else DatasetInfo(name="")

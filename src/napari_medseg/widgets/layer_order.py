@@ -44,17 +44,31 @@ class LayerOrder(QWidget):
         self._list.clear()
         known = sorted((name for name in names if is_layer(name)), key=_depth)
         for name in [BACKGROUND_WORD, *known, BACKGROUND_WORD, *(name for name in names if name not in known)]:
-            item = QListWidgetItem(name)
-            item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsDropEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-            is_top = self._list.count() == 0
-            checked = name in known or (is_top and bool(known))
-            item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
-            self._list.addItem(item)
+            # The vitreous, where it is a layer, has nothing above it.
+            is_top = self._list.count() == 0 and known[:1] != ["vitreous"]
+            self._insert(self._list.count(), name, checked=name in known or (is_top and bool(known)))
+
+    def add_layer(self, name: str) -> None:
+        """Add a layer below the checked ones; it can be dragged to its place. Nothing happens if it is there."""
+        if name in self._names:
+            return
+        self._names.append(name)
+        names = [item.text() for item in self._items()]
+        self._insert(len(names) - 1 - names[::-1].index(BACKGROUND_WORD), name, checked=True)
 
     def layers(self) -> list[str]:
         """The checked names from top to bottom."""
-        items = [self._list.item(index) for index in range(self._list.count())]
-        return [item.text() for item in items if item is not None and item.checkState() == Qt.CheckState.Checked]
+        return [item.text() for item in self._items() if item.checkState() == Qt.CheckState.Checked]
+
+    def _items(self) -> list[QListWidgetItem]:
+        items = (self._list.item(index) for index in range(self._list.count()))
+        return [item for item in items if item is not None]
+
+    def _insert(self, place: int, name: str, *, checked: bool) -> None:
+        item = QListWidgetItem(name)
+        item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsDropEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+        item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
+        self._list.insertItem(place, item)
 
     def _move(self, by: int) -> None:
         place = self._list.currentRow()

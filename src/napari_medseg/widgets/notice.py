@@ -52,6 +52,11 @@ class Notice(QWidget):
         self._label.say("ok", text)
         self._set_details("")
 
+    def show_hint(self, text: str) -> None:
+        """Say why something was not done, here alone: a click that missed needs no notification."""
+        self._label.say("warning", text)
+        self._set_details("")
+
     def clear(self) -> None:
         """Say nothing."""
         self._label.say("ok", "")

@@ -19,9 +19,11 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_medseg.data.finishing import mark_done, mark_empty, mark_region_complete, record_labels
 from napari_medseg.errors import DatasetError, MedsegError
-from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, MaskClass
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, Image, MaskClass
 from napari_medseg.widgets._layers import add_image, add_labels, class_colormap, class_features
 from napari_medseg.widgets.autosave import Autosave
+from napari_medseg.widgets.case_curves import CaseCurves
+from napari_medseg.widgets.curve_tool import CurveTool
 from napari_medseg.widgets.locks import ClassLocks
 from napari_medseg.widgets.rescue import may_close_unsaved
 from napari_medseg.widgets.window import quick_removal
@@ -77,6 +79,10 @@ class OpenCase(QObject):
         self._choose_first_class()
         self.autosave = Autosave(self.labels, self.store, self)
         self.locks = ClassLocks(self.labels, self.locked_kept.emit)
+        self.curves: CaseCurves | None = None
+        self.curve_tool: CurveTool | None = None
+        if dataset.info.surfaces and image.spatial_axes in ("yx", "zyx"):
+            self._add_curves(viewer, image)
         self.autosave.saved.connect(self._note_saved)
         self.labels.events.selected_label.connect(self._refuse_unknown_class)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -96,8 +102,44 @@ class OpenCase(QObject):
         """The classes that can be drawn."""
         return self._dataset.info.classes
 
+    def _add_curves(self, viewer: napari.Viewer, image: Image) -> None:
+        self.curves = CaseCurves(
+            viewer,
+            self.labels,
+            image,
+            self._dataset.info,
+            folder=self._dataset.path,
+            case=self.case.case,
+            parent=self,
+        )
+        self.curve_tool = CurveTool(self.curves, self.labels)
+        self.curves.failed.connect(self.autosave.failed)
+
+    def edit_curves(self, on: bool) -> None:
+        """Let the mouse edit curves, or the labels again."""
+        if self.curves is None or self.curve_tool is None:
+            return
+        if on:
+            self.curve_tool.start()
+            self._viewer.layers.selection.active = self.curves.layers.anchors
+        else:
+            self.curve_tool.stop()
+            self._viewer.layers.selection.active = self.labels
+
+    @property
+    def edits_curves(self) -> bool:
+        """Whether the mouse edits curves now."""
+        return (
+            self.curves is not None
+            and self.curve_tool is not None
+            and self.curve_tool.on
+            and self._viewer.layers.selection.active is self.curves.layers.anchors
+        )
+
     def restyle(self) -> None:
         """Follow a change of the classes' names, colours or visibility."""
+        if self.curves is not None and self.curves.surfaces and self._dataset.info.surfaces:
+            self.curves.recolor(self._dataset.info)
         self.labels.colormap = class_colormap(self.classes, self.hidden, veiled=self.veiled)
         self.labels.features = class_features(self.classes)
 
@@ -112,12 +154,18 @@ class OpenCase(QObject):
     def tool(self) -> dict[str, Any]:
         """What the person draws with, to go on with in the next case."""
         layer = self.labels
-        return {name: getattr(layer, name) for name in ("selected_label", "brush_size", "opacity", "contour", "mode")}
+        tool = {name: getattr(layer, name) for name in ("selected_label", "brush_size", "opacity", "contour", "mode")}
+        return tool if self.curves is None else {**tool, "surface": self.curves.chosen, "curves": self.edits_curves}
 
     def take_tool(self, tool: Mapping[str, Any]) -> None:
         """Go on with the tool of another case."""
         for name, value in tool.items():
-            setattr(self.labels, name, value)
+            if name not in ("surface", "curves"):
+                setattr(self.labels, name, value)
+        if self.curves is not None:
+            self.curves.choose(tool.get("surface", 0))
+            if tool.get("curves"):
+                self.edit_curves(True)
 
     def fill_not_looked_at(self, box: Box | None = None, mask: npt.NDArray[np.bool_] | None = None) -> int:
         """Turn "not looked at" into background as one step that can be undone.
@@ -226,7 +274,7 @@ class OpenCase(QObject):
         WriteError, LockedError
             The labels cannot be saved; everything stays as it was.
         """
-        self.autosave.flush()
+        self._flush()
         self._stop()
         region = [layer for layer in self._viewer.layers if layer.name == f"{self.case.case} · region"]
         with quick_removal():
@@ -244,13 +292,23 @@ class OpenCase(QObject):
             in a file beside the data set or in the folder for temporary files.
         """
         try:
-            self.autosave.flush()
+            self._flush()
         except MedsegError as error:
             return may_close_unsaved(self.labels, self.store, str(error), ask=ask)
         return True
 
+    def _flush(self) -> None:
+        """Save labels, then curves; raises `WriteError` or `LockedError`."""
+        if self.curves is not None:
+            self.curves.follow()
+        self.autosave.flush()
+        if self.curves is not None:
+            self.curves.flush()
+
     def _stop(self) -> None:
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        if self.curves is not None:
+            self.curves.close()
         self.labels.events.selected_label.disconnect(self._refuse_unknown_class)
         self.locks.stop()
         self.autosave.stop()
@@ -284,7 +342,7 @@ class OpenCase(QObject):
         if event.value is not self.labels:
             return
         try:
-            self.autosave.flush()
+            self._flush()
         except MedsegError as error:
             self._viewer.layers.append(self.labels)
             show_error(f"{error} The layer was put back.")

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import napari
 from napari.layers import Labels
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QShortcut, QWidget
 
 from napari_medseg.structures import Case, DatasetInfo, MaskClass, TagClass
 from napari_medseg.widgets.aspect import is_true_aspect, switch_aspect
+from napari_medseg.widgets.curve_suggesting import suggest
 from napari_medseg.widgets.jobs import explain_error
 from napari_medseg.widgets.regions import complete_region
 from napari_medseg.widgets.session import Session, session_of
 from napari_medseg.widgets.window import main_window
+
+if TYPE_CHECKING:
+    from napari_medseg.widgets.case_curves import CaseCurves
+    from napari_medseg.widgets.open_case import OpenCase
 
 #: What the sheet says; the keys of napari that matter most stand below.
 KEYS = (
@@ -31,8 +37,19 @@ KEYS = (
     ("Alt+N", "looked at, nothing there"),
     ("Alt+R", "region complete: the drawn shape, else what is in view"),
     ("Alt+A", "OCT: true millimetres, or pixel by pixel"),
-    ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo the last change of labels"),
+    ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo the last change of labels or curves"),
     ("F1", "show or hide this sheet"),
+)
+CURVE_KEYS = (
+    ("Alt+C", "edit curves, or paint again"),
+    ("Alt+Up, Alt+Down", "choose the surface above, below"),
+    ("Alt+Shift+1 … 9", "choose the surface with this number"),
+    ("Click, drag", "set an anchor, move one"),
+    ("Alt+click, Delete", "take an anchor away"),
+    ("Shift+drag, right drag", "erase a part; a click ends the curve or closes a gap"),
+    ("Ctrl+click", "choose the surface under the pointer"),
+    ("Alt+S", "suggest missing curves"),
+    ("Alt+PageDown, Alt+PageUp", "carry the curves on to the next, previous B-scan"),
 )
 NAPARI_KEYS = (
     ("P / 2", "brush"),
@@ -79,17 +96,40 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Alt+0": lambda: set_tag(session, ""),
         **{f"Alt+{n}": partial(choose, session, n) for n in range(1, 10)},
     }
-    for keys, action in work.items():
+    curve_work: dict[str, Callable[[], None]] = {
+        "Alt+C": partial(_on_open_curves, session, lambda o, _: o.edit_curves(not o.edits_curves)),
+        "Alt+Up": partial(_on_open_curves, session, lambda _, curves: curves.choose(curves.chosen - 1)),
+        "Alt+Down": partial(_on_open_curves, session, lambda _, curves: curves.choose(curves.chosen + 1)),
+        "Alt+S": lambda: show_info(suggest(session)),
+        "Alt+PgDown": partial(_on_open_curves, session, lambda _, curves: curves.carry_on()),
+        "Alt+PgUp": partial(_on_open_curves, session, lambda _, curves: curves.carry_on(-1)),
+        **{f"Alt+Shift+{n}": partial(_choose_surface, session, n - 1) for n in range(1, 10)},
+    }
+    for keys, action in (work | curve_work).items():
         shortcut = QShortcut(QKeySequence(keys), window)
         shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
         shortcut.activated.connect(partial(_run, session, action))
-        # Without a case on screen the keys stay napari's.
-        shortcut.setEnabled(session.open is not None)
-        session.case_changed.connect(partial(_enable, shortcut))
+        # Without a case on screen, or one with curves, the keys stay napari's.
+        enable = partial(_enable, shortcut, session, keys in curve_work)
+        enable(session.case)
+        session.case_changed.connect(enable)
 
 
-def _enable(shortcut: QShortcut, case: Case | None) -> None:
-    shortcut.setEnabled(case is not None)
+def _enable(shortcut: QShortcut, session: Session, for_curves: bool, case: Case | None) -> None:
+    has_curves = session.open is not None and session.open.curves is not None
+    shortcut.setEnabled(case is not None and (has_curves or not for_curves))
+
+
+def _on_open_curves(session: Session, action: Callable[[OpenCase, CaseCurves], object]) -> None:
+    if session.open is not None and session.open.curves is not None:
+        action(session.open, session.open.curves)
+
+
+def _choose_surface(session: Session, index: int) -> None:
+    """What ``Alt+Shift+number`` does: edit a surface."""
+    if session.open is not None and session.open.curves is not None and index < len(session.open.curves.surfaces):
+        session.open.curves.choose(index)
+        session.open.edit_curves(True)
 
 
 def choose(session: Session, number: int) -> None:
@@ -146,7 +186,7 @@ class KeySheet(QDialog):
         grid = QGridLayout(self)
         grid.setHorizontalSpacing(18)
         grid.setVerticalSpacing(5)
-        for title, keys in (("napari-medseg", KEYS), ("Labels layer", NAPARI_KEYS)):
+        for title, keys in (("napari-medseg", KEYS), ("OCT curves", CURVE_KEYS), ("Labels layer", NAPARI_KEYS)):
             place = grid.rowCount()
             grid.addWidget(QLabel(f"<b>{title}</b>"), place, 0, 1, 2)
             for offset, (key, meaning) in enumerate(keys, start=1):

@@ -1,0 +1,408 @@
+"""The curves of the case on screen: they and its labels follow each other, and both are saved."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_medseg.annotation.curve import Curve
+from napari_medseg.annotation.curves import Changes, Curves
+from napari_medseg.annotation.surfaces import Rows, paint_surfaces, pile_of, surfaces_of_labels
+from napari_medseg.data import naming
+from napari_medseg.data.boundaries import BoundaryStore
+from napari_medseg.errors import AnnotationError, DatasetError
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, DatasetInfo, Image
+from napari_medseg.widgets.boundary_saving import BoundarySaving, Snapshot
+from napari_medseg.widgets.curve_history import CurveHistory
+from napari_medseg.widgets.curve_layers import CLEAR, CurveLayers
+from napari_medseg.widgets.window import quick_removal
+
+#: Edges of a B-scan are looked for when it has been on screen for so many milliseconds, before the first click.
+_LOOK_AFTER = 150
+
+
+class CaseCurves(QObject):
+    """Curves of an OCT case, drawn over its B-scans and into its labels.
+
+    Parameters
+    ----------
+    viewer, labels
+        Where the case is shown.
+    image
+        Its image, ``yx`` or ``zyx``, grey or grey coded as colours.
+    info
+        Of its data set, which has surfaces.
+    folder, case
+        Of the data set, and the case's id.
+
+    Attributes
+    ----------
+    curves
+        The model. Change it through `act` alone.
+    trouble
+        Why the file of boundaries could not be read; empty if it could.
+    """
+
+    #: Curves, the B-scan that is shown, or what is chosen changed; no arguments.
+    changed = Signal()
+    #: Curves could not be saved: one sentence.
+    failed = Signal(str)
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        labels: Labels,
+        image: Image,
+        info: DatasetInfo,
+        *,
+        folder: Path,
+        case: str,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._labels = labels
+        self._image = image
+        self._case = case
+        self.surfaces = info.surfaces
+        self.colors = _colors(info)
+        self._pile = pile_of(info)
+        shape = labels.data.shape
+        bscans = 1 if labels.ndim == 2 else shape[0]
+        self.curves = Curves(info.surfaces, (bscans, shape[-2], shape[-1]), self._pixels)
+        self.trouble = ""
+        self.chosen = 0
+        self.hidden: frozenset[int] = frozenset()
+        #: The anchor that was grabbed last, a column of the chosen curve.
+        self.grabbed: int | None = None
+        self._matched: set[int] = set()
+        #: The labels that the curves know of.
+        self._seen = np.array(labels.data, np.uint8)
+        self._with_layers = {b for b in range(bscans) if self._has_layers(b)}
+        store = BoundaryStore(folder / "boundaries" / f"{naming.file_name(case)}.csv", [s.name for s in info.surfaces])
+        self.saving = BoundarySaving(store, self._snapshot, folder / "history" / "boundaries", self)
+        self.saving.failed.connect(self.failed)
+        self._read(store)
+        self.layers = CurveLayers(viewer, labels, case, self.colors)
+        self.history = CurveHistory(
+            labels, self.curves, on_stroke=self._follow_soon, before=self.follow, after=self._after_undo
+        )
+        self._stroke = _single_shot(0, self.follow, self)
+        self._warm_up = _single_shot(_LOOK_AFTER, self._find_edges, self)
+        labels.events.data.connect(self._follow_soon)
+        viewer.dims.events.current_step.connect(self._on_step)
+        for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
+            event.connect(self.show)
+        self.show()
+
+    # What is shown
+
+    @property
+    def bscan(self) -> int:
+        """Index of the B-scan that is shown; 0 for a single one."""
+        if self._labels.ndim == 2:
+            return 0
+        place = self._labels.world_to_data(self._viewer.dims.point)[0]
+        return int(np.clip(round(place), 0, self.curves.shape[0] - 1))
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether a B-scan is shown flat and upright."""
+        dims = self._viewer.dims
+        return dims.ndisplay == 2 and tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1)
+
+    @property
+    def rows(self) -> Rows:
+        """Rows of the B-scan that is shown, float32 (surfaces, x)."""
+        return self.curves.rows(self.bscan)
+
+    @property
+    def curve(self) -> Curve:
+        """The chosen curve of the B-scan that is shown."""
+        return self.curves.curve(self.bscan, self.chosen)
+
+    def drawn_bscans(self) -> list[int]:
+        """B-scans that hold curves or layers, in order."""
+        return sorted(self._with_layers.union(self.curves.drawn_bscans()))
+
+    def coverage(self) -> list[float]:
+        """Share of the columns of the B-scan that is shown in which each surface is known."""
+        return [float(share) for share in np.isfinite(self.rows).mean(axis=1)]
+
+    def choose(self, surface: int) -> None:
+        """Edit this surface from now on."""
+        self.chosen = int(np.clip(surface, 0, len(self.surfaces) - 1))
+        self.hidden -= {self.chosen}
+        self.grabbed = None
+        self.show()
+
+    def hide(self, hidden: frozenset[int]) -> None:
+        """Show all surfaces but these."""
+        self.hidden = hidden
+        self.show()
+
+    def show(self, *_: object) -> None:
+        """Draw the curves of the B-scan that is on screen."""
+        self.layers.set_visible(self.can_draw)
+        if self.can_draw:
+            self._match(self.bscan)
+            self.layers.show(self.rows, chosen=self.chosen, hidden=self.hidden)
+            self.layers.show_anchors(self.curve, self.chosen, self.grabbed)
+        self.changed.emit()
+
+    def recolor(self, info: DatasetInfo) -> None:
+        """Follow the classes' names and colours."""
+        self.surfaces, self.colors = info.surfaces, _colors(info)
+        self.layers.recolor(self.colors)
+        self.show()
+
+    # Acts
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Whatever is done inside is undone together; the curves are shown anew and saved soon."""
+        self.follow()
+        try:
+            with self.history.step():
+                yield
+        finally:
+            self.show()
+            self.saving.note_change()
+
+    def act(self, do: Callable[..., Changes], *arguments: Any, **options: Any) -> bool:
+        """Change the curves by one of the acts of `curves`, then the labels; inside of `step`.
+
+        Parameters
+        ----------
+        do
+            A method of `curves` that returns what changed.
+
+        Returns
+        -------
+        whether anything changed.
+
+        Raises
+        ------
+        AnnotationError
+            It cannot be; nothing changed.
+        """
+        changes = do(*arguments, **options)
+        if not changes:
+            return False
+        if not options.get("going_on"):
+            self.history.note_act()
+        for change in changes:
+            self._draw(change.bscan, change.columns, change.before)
+        return True
+
+    def do(self, act: Callable[..., Changes], *arguments: Any, **options: Any) -> bool:
+        """`act` as a step of its own."""
+        with self.step():
+            return self.act(act, *arguments, **options)
+
+    def surfaces_in(self, labels: npt.NDArray[np.uint8]) -> Rows:
+        """Surfaces of other labels (y, x) of a B-scan, e.g. a prediction, in the data set's values."""
+        return surfaces_of_labels(labels, self._pile)
+
+    def carry_over(self, source: int, target: int) -> bool:
+        """Draw the curves of one B-scan in another one, where it has none."""
+        self._match(source)
+        self._match(target)
+        return self.do(self.curves.carry_on, source, target)
+
+    def carry_on(self, by: int = 1) -> bool:
+        """Take the curves along to the next B-scan (previous, if negative), and show that one; False at the end."""
+        target = self.bscan + by
+        if not 0 <= target < self.curves.shape[0]:
+            return False
+        self.carry_over(self.bscan, target)
+        self.go_to(target)
+        return True
+
+    def gap_around(self) -> tuple[int, int] | None:
+        """The annotated B-scans next to each other between which some are not, at or around the one on screen."""
+        drawn = self.drawn_bscans()
+        gaps = [(a, b) for a, b in itertools.pairwise(drawn) if b - a > 1]
+        return min(gaps, key=lambda gap: max(gap[0] - self.bscan, self.bscan - gap[1]), default=None)
+
+    def fill_between(self) -> int:
+        """Draw the curves of the B-scans in `gap_around`; how many these are."""
+        gap = self.gap_around()
+        if gap is None:
+            raise AnnotationError("No B-scan without curves lies between two that have some: draw two first.")
+        for bscan in gap:
+            self._match(bscan)
+        self.do(self.curves.fill_between, *gap)
+        return gap[1] - gap[0] - 1
+
+    def go_to(self, bscan: int) -> None:
+        """Show another B-scan."""
+        dims = self._viewer.dims
+        dims.set_point(dims.ndim - 3, float(self._labels.data_to_world((bscan, 0, 0))[0]))
+
+    # Labels and curves follow each other
+
+    def follow(self) -> None:
+        """Let the curves follow what was painted since they last did."""
+        self._stroke.stop()
+        if self._labels.data.shape != self._seen.shape or self.history.in_step:
+            return
+        changed = [b for b in range(self.curves.shape[0]) if not np.array_equal(self._bscan_labels(b), self._known(b))]
+        for b in changed:
+            self._match(b)
+            labels = self._bscan_labels(b)
+            columns = (labels != self._known(b)).any(axis=0)
+            if self.curves.set_from_labels(b, labels, self._pile, columns=columns):
+                self.history.note_act()
+            self._learn(b)
+        if changed:
+            self.show()
+            self.saving.note_change()
+
+    def _follow_soon(self, *_: object) -> None:
+        # napari announces some changes before they are made.
+        self._stroke.start()
+
+    def _match(self, bscan: int) -> None:
+        """Let the curves of a B-scan stand for its labels, once; where both agree, nothing changes."""
+        if bscan in self._matched:
+            return
+        self._matched.add(bscan)
+        if bscan in self._with_layers or bscan in self.curves.drawn_bscans():
+            self.curves.set_from_labels(bscan, self._known(bscan), self._pile, remember=False)
+
+    def _draw(self, bscan: int, columns: npt.NDArray[np.bool_], before: Rows) -> None:
+        """Draw the layers between the curves into the labels, as an entry of their history."""
+        labels = self._bscan_labels(bscan)
+        painted = paint_surfaces(labels, self.curves.rows(bscan), self._pile, columns=columns, before=before)
+        y, x = np.nonzero(painted != labels)
+        if y.size:
+            place = (y, x) if self._labels.ndim == 2 else (np.full_like(y, bscan), y, x)
+            self._labels.data_setitem(place, painted[y, x])
+        self._learn(bscan)
+        if not np.array_equal(self._bscan_labels(bscan), painted):
+            # Locked classes stayed; the curves go back to them.
+            self._known(bscan)[...] = painted
+            self._follow_soon()
+
+    def _learn(self, bscan: int) -> None:
+        """The curves stand for the labels of a B-scan as they are now."""
+        self._known(bscan)[...] = self._bscan_labels(bscan)
+        (self._with_layers.add if self._has_layers(bscan) else self._with_layers.discard)(bscan)
+
+    def _after_undo(self) -> None:
+        for b in range(self.curves.shape[0]):
+            if not np.array_equal(self._bscan_labels(b), self._known(b)):
+                self._learn(b)
+        self.grabbed = None
+        self.show()
+        self.saving.note_change()
+
+    def _bscan_labels(self, bscan: int) -> npt.NDArray[np.uint8]:
+        data: npt.NDArray[np.uint8] = self._labels.data
+        return data if self._labels.ndim == 2 else data[bscan]
+
+    def _known(self, bscan: int) -> npt.NDArray[np.uint8]:
+        known: npt.NDArray[np.uint8] = self._seen if self._labels.ndim == 2 else self._seen[bscan]
+        return known
+
+    def _has_layers(self, bscan: int) -> bool:
+        is_layer = np.zeros(256, bool)
+        is_layer[[value for value in self._pile if value not in (BACKGROUND, NOT_LOOKED_AT)]] = True
+        return bool(is_layer[self._bscan_labels(bscan)].any())
+
+    # Files
+
+    def flush(self) -> None:
+        """Save now; raises `WriteError` when that fails."""
+        self.follow()
+        self.saving.flush()
+
+    def close(self) -> None:
+        """Stop, and take the layers away; call `flush` before."""
+        self._stroke.stop()
+        self._warm_up.stop()
+        self._labels.events.data.disconnect(self._follow_soon)
+        self._viewer.dims.events.current_step.disconnect(self._on_step)
+        for event in (self._viewer.dims.events.ndisplay, self._viewer.dims.events.order):
+            event.disconnect(self.show)
+        self.history.stop()
+        self.saving.stop()
+        self.layers.stop()
+        with quick_removal():
+            for layer in self.layers.all:
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
+
+    def _read(self, store: BoundaryStore) -> None:
+        try:
+            found = store.read(self._labels.data.shape)
+        except DatasetError as error:
+            self.trouble = f"{error} The curves were taken from the labels; the file is kept when new ones are saved."
+            return
+        self.saving.trust_file()
+        if found is None:
+            return
+        for bscan in np.flatnonzero(np.isfinite(found.rows).any(axis=(1, 2))).tolist():
+            self.curves.set_rows(bscan, found.rows[bscan], pinned=found.pinned[bscan], remember=False)
+
+    def _snapshot(self) -> Snapshot:
+        bscans = range(self.curves.shape[0])
+        return np.stack([self.curves.rows(b) for b in bscans]), np.stack([self.curves.pinned(b) for b in bscans])
+
+    # Pixels
+
+    def _pixels(self, bscan: int) -> npt.NDArray[np.generic]:
+        """Brightness of a B-scan (y, x), whatever way it is coded."""
+        height, width = self.curves.shape[1:]
+        box = ((0, height), (0, width)) if self._labels.ndim == 2 else ((bscan, bscan + 1), (0, height), (0, width))
+        pixels = self._image.region(box)
+        grey: npt.NDArray[np.generic] = pixels.reshape(len(pixels), height, width).mean(axis=0, dtype=np.float32)
+        return grey
+
+    def _find_edges(self) -> None:
+        """Look for the edges of the B-scan on screen before somebody clicks."""
+        self.curves.prepare(self.bscan)
+
+    def _on_step(self, *_: object) -> None:
+        self.grabbed = None
+        self.show()
+        self._warm_up.start()
+
+
+def _colors(info: DatasetInfo) -> list[str]:
+    """The colour of each surface: that of the class below it."""
+    colors = {c.name: c.color for c in info.classes}
+    return [colors.get(surface.below, CLEAR) for surface in info.surfaces]
+
+
+def bscans_text(bscans: Sequence[int], count: int) -> str:
+    """Which B-scans are annotated, counted from 1.
+
+    >>> bscans_text([2, 3, 4, 8], 49), bscans_text([], 49)
+    ('B-scans 3-5, 9 of 49', 'none of 49 B-scans')
+    """
+    if not bscans:
+        return f"none of {count} B-scans"
+    parts = []
+    for _, run in itertools.groupby(enumerate(bscans), key=lambda pair: pair[1] - pair[0]):
+        members = [bscan + 1 for _, bscan in run]
+        parts.append(str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}")
+    return f"B-scans {', '.join(parts)} of {count}"
+
+
+def _single_shot(milliseconds: int, slot: Callable[[], None], parent: QObject) -> QTimer:
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(slot)
+    return timer

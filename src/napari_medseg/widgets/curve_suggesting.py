@@ -1,0 +1,87 @@
+"""Curves that are not drawn yet, from what is known: a prediction, the scanner's own layers, the nearest B-scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+
+from napari_medseg.annotation.surfaces import Rows
+from napari_medseg.errors import AnnotationError
+from napari_medseg.hooks import layer_classes
+from napari_medseg.widgets.accepting import to_own_values
+
+if TYPE_CHECKING:
+    from napari_medseg.widgets.session import Session
+
+
+def suggest(session: Session) -> str:
+    """Draw what is missing in the B-scan on screen; what a person drew stays.
+
+    Returns
+    -------
+    where it came from, for people.
+
+    Raises
+    ------
+    AnnotationError
+        Nothing is known that curves could come from, or nothing is missing.
+    """
+    opened = session.open
+    if opened is None or opened.curves is None:
+        raise AnnotationError("No case with surfaces is open: open one in the tab Cases.")
+    case = opened.curves
+    bscan, own = case.bscan, case.rows
+    if np.isfinite(own).all():
+        raise AnnotationError("Every surface is drawn in all of this B-scan: there is nothing to suggest.")
+    for source, rows in (
+        ("the model's prediction", _predicted(session, bscan)),
+        ("the scanner's layers", _of_device(session, bscan)),
+    ):
+        if rows is None or not np.isfinite(rows[np.isnan(own)]).any():
+            continue
+        together = np.where(np.isnan(own), rows, own)
+        case.do(case.curves.set_rows, bscan, together, pinned=case.curves.pinned(bscan))
+        return f"Missing curves were taken from {source}."
+    others = [other for other in case.drawn_bscans() if other != bscan]
+    if others:
+        nearest = min(others, key=lambda other: abs(other - bscan))
+        case.carry_over(nearest, bscan)
+        return f"Missing curves were taken from B-scan {nearest + 1}."
+    raise AnnotationError(
+        "There is nothing to suggest curves from: click along each surface, or run a model in the tab Predict."
+    )
+
+
+def _predicted(session: Session, bscan: int) -> Rows | None:
+    """Surfaces of the uppermost prediction for the case on screen."""
+    opened = session.open
+    assert opened is not None
+    assert opened.curves is not None
+    assert session.dataset is not None
+    for layer in reversed(session.viewer.layers):
+        fits = isinstance(layer, Labels) and layer.data.shape == opened.labels.data.shape
+        if fits and "prediction" in layer.metadata and layer.name.startswith(opened.case.case):
+            data: npt.NDArray[np.uint8] = np.asarray(layer.data if layer.ndim == 2 else layer.data[bscan], np.uint8)
+            classes = layer_classes({"features": layer.features, "colormap": layer.colormap})
+            return opened.curves.surfaces_in(to_own_values(data, classes, session.dataset.info))
+    return None
+
+
+def _of_device(session: Session, bscan: int) -> Rows | None:
+    """Surfaces that the scanner stored with the image, those of the data set's names."""
+    opened = session.open
+    assert opened is not None
+    assert opened.curves is not None
+    stored: Mapping[str, Rows] = opened.image_layers[0].metadata.get("medseg", {}).get("surfaces", {})
+    names = [surface.name for surface in opened.curves.surfaces]
+    if not any(name in stored for name in names):
+        return None
+    rows: Rows = np.full((len(names), opened.labels.data.shape[-1]), np.nan, np.float32)
+    for index, name in enumerate(names):
+        if name in stored:
+            rows[index] = np.asarray(stored[name], np.float32).reshape(-1, rows.shape[1])[bscan]
+    return rows
