@@ -13,6 +13,7 @@ is the mean times the whole field's area.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -200,24 +201,47 @@ def measure_grid(
     ConfigError
         The fovea lies outside the map.
     """
-    if not all(-0.5 <= place <= n - 0.5 for place, n in zip(fovea, values.shape, strict=True)):
+    return measure_grids([values], frame, fovea, laterality, to_mm=to_mm)[0]
+
+
+def measure_grids(
+    maps: Sequence[Floats],
+    frame: Frame,
+    fovea: tuple[float, float],
+    laterality: Laterality = "",
+    *,
+    to_mm: float | None = 1e-3,
+) -> list[tuple[Field, ...]]:
+    """The fields of several maps of one scan at once; see `measure_grid`."""
+    if not maps:
+        return []
+    values = np.stack(maps)
+    shape = values.shape[1:]
+    if not all(-0.5 <= place <= n - 0.5 for place, n in zip(fovea, shape, strict=True)):
         raise ConfigError(
-            f"The fovea {fovea[0]:g},{fovea[1]:g} lies outside the scan of {values.shape[0]} B-scans and "
-            f"{values.shape[1]} columns: give it as B-scan,column from 0."
+            f"The fovea {fovea[0]:g},{fovea[1]:g} lies outside the scan of {shape[0]} B-scans and "
+            f"{shape[1]} columns: give it as B-scan,column from 0."
         )
     known = np.isfinite(values)
     filled = np.where(known, values, 0).astype(np.float64)
-    total, covered = np.zeros(9), np.zeros(9)
-    for bscan in range(len(values)):
-        if abs(bscan - fovea[0]) - 0.5 <= DIAMETERS[-1] / 2 / frame.between:
-            inside = _areas_in_fields(bscan, values.shape[1], frame, fovea)
-            total += inside @ filled[bscan]
-            covered += inside @ known[bscan]
+    total, covered = np.zeros((len(maps), 9)), np.zeros((len(maps), 9))
+    for bscan in range(shape[0]):
+        inside = _areas_in_fields(bscan, shape[1], frame, fovea)
+        total += filled[:, bscan] @ inside.T
+        covered += known[:, bscan] @ inside.T
     areas = _field_areas()
-    means = np.divide(total, covered, out=np.full(9, np.nan), where=covered > 0)
-    volumes = means * areas * to_mm if to_mm is not None else np.full(9, np.nan)
+    means = np.divide(total, covered, out=np.full(total.shape, np.nan), where=covered > 0)
     # Points on a circle's rim can make a full field come out a hair above its true area.
     shares = np.minimum(covered / areas, 1.0)
+    return [_fields(m, s, field_names(laterality), to_mm) for m, s in zip(means, shares, strict=True)]
+
+
+def _fields(
+    means: npt.NDArray[np.float64], shares: npt.NDArray[np.float64], names: Sequence[str], to_mm: float | None
+) -> tuple[Field, ...]:
+    """The nine fields and their total."""
+    areas = _field_areas()
+    volumes = means * areas * (np.nan if to_mm is None else to_mm)
     fields = [
         Field(
             name=name,
@@ -227,7 +251,7 @@ def measure_grid(
             area=float(areas[i]),
             volume=float(volumes[i]),
         )
-        for i, name in enumerate(field_names(laterality))
+        for i, name in enumerate(names)
     ]
     whole = areas / areas.sum()
     everything = Field(

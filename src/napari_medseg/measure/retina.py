@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_medseg.measure.etdrs import LEAST_COVERAGE, Field, Frame, find_fovea, frame_of, measure_grid
+from napari_medseg.measure.etdrs import LEAST_COVERAGE, Field, Frame, find_fovea, frame_of, measure_grids
 from napari_medseg.measure.rows import Row, defined
 from napari_medseg.measure.subject import Subject
-from napari_medseg.measure.targets import pile_values, targets_of
+from napari_medseg.measure.targets import pile_values, targets_of, whole_of
 from napari_medseg.measure.thickness import Floats, ThicknessMap, summarize, thickness_maps
 from napari_medseg.structures import Progress
 
@@ -82,18 +82,22 @@ def _grid(subject: Subject, maps: tuple[ThicknessMap, ...]) -> Grid | None:
         return None
     fovea = subject.fovea
     if fovea is None:
-        whole = _whole(maps)
+        whole = _whole(subject, maps)
         fovea = None if whole is None else find_fovea(whole, between, lateral)
     if fovea is None:
         return None
     frame = frame_of(between, lateral, subject.positions, subject.aspect)
-    fields = {m.target.name: measure_grid(m.values, frame, fovea, subject.laterality) for m in maps}
-    return Grid(fovea=fovea, is_automatic=subject.fovea is None, frame=frame, fields=fields)
+    fields = measure_grids([m.values for m in maps], frame, fovea, subject.laterality)
+    by_name = {m.target.name: f for m, f in zip(maps, fields, strict=True)}
+    return Grid(fovea=fovea, is_automatic=subject.fovea is None, frame=frame, fields=by_name)
 
 
-def _whole(maps: tuple[ThicknessMap, ...]) -> Floats | None:
-    """The first span: the retina as a whole."""
-    return next((m.pixels for m in maps if m.target.role == "span"), None)
+def _whole(subject: Subject, maps: tuple[ThicknessMap, ...]) -> Floats | None:
+    """The map of the retina as a whole."""
+    whole = whole_of(subject.surfaces)
+    if whole is None:
+        return None
+    return next((m.pixels for m in maps if (m.target.first, m.target.last) == (whole.first, whole.last)), None)
 
 
 def _notes(subject: Subject, grid: Grid | None) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from napari_medseg.structures import ArrayLike, Kind, MaskClass, OctScan, Surfac
 
 #: Patterns whose B-scans do not lie beside each other.
 _NO_RASTER = ("star", "circle", "repeat", "line")
+#: How far beyond the fundus picture B-scans may reach, as a share of its size.
+_NEAR = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,8 @@ class Subject:
         As in `structures.OctScan`.
     positions, aspect
         Where B-scans lie on the fundus picture, and the height and width of its pixels; see `etdrs.frame_of`.
+    fundus_shape
+        Rows and columns of the fundus picture; None where there is none.
     fovea
         (bscan, x) that a person gave; None: to be found.
     """
@@ -54,6 +58,7 @@ class Subject:
     pattern: str = ""
     positions: npt.NDArray[np.float64] | None = None
     aspect: tuple[float, float] = (1.0, 1.0)
+    fundus_shape: tuple[int, ...] | None = None
     fovea: tuple[float, float] | None = None
 
     @property
@@ -73,10 +78,22 @@ def with_scan(subject: Subject, scan: OctScan | None) -> Subject:
     if scan is None:
         return subject
     spacing = scan.localizer.spacing if scan.localizer is not None else None
+    shape = None if scan.localizer is None else scan.localizer.spatial_shape
     return replace(
         subject,
         laterality=scan.laterality,
         pattern=scan.pattern,
-        positions=scan.positions,
+        positions=_trusted(scan.positions, shape),
+        fundus_shape=shape,
         aspect=(1.0, 1.0) if spacing is None else (spacing[-2], spacing[-1]),
     )
+
+
+def _trusted(
+    positions: npt.NDArray[np.float64] | None, shape: tuple[int, ...] | None
+) -> npt.NDArray[np.float64] | None:
+    """Places of B-scans, unless they lie far from the fundus picture: in anonymised files the two may not match."""
+    if positions is None or shape is None:
+        return positions
+    share = positions / np.asarray(shape, np.float64)
+    return positions if bool(((share > -_NEAR) & (share < 1 + _NEAR)).all()) else None

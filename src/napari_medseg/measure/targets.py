@@ -94,7 +94,9 @@ def targets_of(
     whole = whole_of(surfaces)
     areas = [Target(name=c.name, color=c.color, role="area", value=c.value) for c in classes if c.value not in pile]
     named = [_span(surfaces, upper, lower) for upper, lower in spans]
-    return (*([whole] if whole is not None else []), *layers, *named, *areas)
+    # A retina of one layer is that layer.
+    several = [whole] if whole is not None and whole.last > whole.first else []
+    return (*several, *layers, *named, *areas)
 
 
 def surfaces_of_names(layers: Sequence[str]) -> tuple[Surface, ...]:

@@ -72,7 +72,10 @@ def _facts(image: Image) -> dict[str, Any]:
             "laterality": image.oct.laterality,
             "pattern": image.oct.pattern,
             "surfaces": dict(image.oct.surfaces),
+            "positions": image.oct.positions,
         }
+        if image.oct.localizer is not None:
+            facts |= {"fundus": (image.oct.localizer.spatial_shape, image.oct.localizer.spacing)}
     return facts
 
 
@@ -90,9 +93,10 @@ def true_space(layer: Layer) -> tuple[tuple[float, ...], tuple[str, ...]] | None
 
 
 def space_facts(source: Layer) -> dict[str, Any]:
-    """What a layer beside `source` keeps of its true spacing; for ``metadata["medseg"]``."""
+    """What a layer beside `source` keeps of its place in the world and the eye; for ``metadata["medseg"]``."""
     facts = source.metadata.get("medseg", {})
-    return {key: facts[key] for key in ("kind", "spacing", "units") if key in facts}
+    kept = ("kind", "spacing", "units", "laterality", "pattern", "positions", "fundus")
+    return {key: facts[key] for key in kept if key in facts}
 
 
 def add_image(viewer: napari.Viewer, image: Image) -> list[ImageLayer]:

@@ -46,6 +46,8 @@ class MissingFacts(QWidget):
         for text, side in (("not known", ""), ("right (OD)", "R"), ("left (OS)", "L")):
             self.eye.addItem(text, side)
         self._form.addRow("Eye", self.eye)
+        #: Whether there is anything to ask.
+        self.is_asking = False
         self.ask(None)
 
     def ask(self, image: Image | None) -> None:
@@ -62,6 +64,7 @@ class MissingFacts(QWidget):
         self.eye.setCurrentIndex(0)
         is_eye_known = image is not None and image.oct is not None and bool(image.oct.laterality)
         self._form.setRowVisible(self.eye, is_oct and not is_eye_known)
+        self.is_asking = bool(missing) or (is_oct and not is_eye_known)
 
     def completed(self, image: Image) -> Image:
         """An image with what was typed, where its file does not say.

@@ -71,7 +71,7 @@ def _device_labels(image: Image, scan: OctScan, keywords: dict[str, Any]) -> Lay
 
 def _fundus(image: Image, scan: OctScan, localizer: Image) -> list[LayerData]:
     """The fundus picture at the right of the B-scan, and the B-scans' places on it."""
-    places = _places(image, localizer)
+    places = places_beside(image, localizer)
     facts = {"kind": "image", "spacing": localizer.spacing, "units": localizer.units, "places": places}
     shown: dict[str, Any] = {**places["pixel"], "axis_labels": ("y", "x"), "metadata": {"medseg": facts}}
     pixels = np.asarray(localizer.data[...])
@@ -89,7 +89,7 @@ def _lie_on(positions: npt.NDArray[np.float64], shape: tuple[int, ...]) -> bool:
     return bool(((share > -_NEAR) & (share < 1 + _NEAR)).all())
 
 
-def _places(image: Image, localizer: Image) -> dict[str, dict[str, Any]]:
+def places_beside(image: Image, localizer: Image) -> dict[str, dict[str, Any]]:
     """Scale, units and translation of what lies in the fundus' plane: beside B-scans in pixels, and in millimetres.
 
     In pixels the picture is as high as the B-scan. So it is in millimetres, too, where it has no spacing of its own.

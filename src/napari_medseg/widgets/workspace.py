@@ -18,6 +18,7 @@ PANELS = {
     "Annotate": "annotate_panel:AnnotatePanel",
     "Train": "train_panel:TrainPanel",
     "Predict": "predict_panel:PredictPanel",
+    "Measure": "measure_panel:MeasurePanel",
 }
 WIDTH = 380
 

@@ -1,0 +1,92 @@
+"""The table of the Measure panel: one line per structure; the selected one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+_SWATCH = 12
+_HEIGHT = 156
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line: the structure's name and colour, its cells, and whether the figures are doubtful (shown grey)."""
+
+    name: str
+    color: str
+    cells: tuple[str, ...]
+    is_doubtful: bool = False
+
+
+class MeasureTable(QTableWidget):
+    """Lines that follow the labels; which one is selected stays while its name does."""
+
+    #: Another structure was selected: its name.
+    structure_changed = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("measure_table")
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setFixedHeight(_HEIGHT)
+        vertical = self.verticalHeader()
+        if vertical is not None:
+            vertical.setVisible(False)
+            vertical.setDefaultSectionSize(22)
+        self.itemSelectionChanged.connect(lambda: self.structure_changed.emit(self.structure))
+
+    @property
+    def structure(self) -> str:
+        """Name of the selected structure; empty when the table is."""
+        item = self.item(self.currentRow(), 0)
+        return "" if item is None else item.text()
+
+    def show_lines(self, headings: Sequence[str], lines: Sequence[Line]) -> None:
+        """Replace what is shown."""
+        selected = self.structure
+        self.blockSignals(True)
+        self.setColumnCount(len(headings))
+        self.setHorizontalHeaderLabels(list(headings))
+        self.setRowCount(len(lines))
+        for row, line in enumerate(lines):
+            for column, text in enumerate((line.name, *line.cells)):
+                self.setItem(row, column, _item(text, line, is_name=column == 0))
+        header = self.horizontalHeader()
+        if header is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        names = [line.name for line in lines]
+        if names:
+            self.setCurrentCell(names.index(selected) if selected in names else 0, 0)
+        self.blockSignals(False)
+        if self.structure != selected:
+            self.structure_changed.emit(self.structure)
+
+    def cell(self, name: str, column: int) -> str:
+        """Text of a cell, by the structure's name."""
+        for row in range(self.rowCount()):
+            first, item = self.item(row, 0), self.item(row, column)
+            if first is not None and item is not None and first.text() == name:
+                return item.text()
+        return ""
+
+
+def _item(text: str, line: Line, *, is_name: bool) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    if is_name:
+        swatch = QPixmap(_SWATCH, _SWATCH)
+        swatch.fill(QColor(line.color))
+        item.setData(Qt.ItemDataRole.DecorationRole, swatch)
+    else:
+        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    if line.is_doubtful:
+        item.setForeground(QColor(140, 140, 140))
+        item.setToolTip("Known in less than 95 % of the columns.")
+    return item
