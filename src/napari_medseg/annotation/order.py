@@ -87,7 +87,7 @@ def repair_order(labels: Labels, pile: Sequence[int]) -> OrderRepair:
 
 def _bscans(labels: Labels) -> Labels:
     """The B-scans of an array, (z, y, x); a view."""
-    return labels.reshape(-1, *labels.shape[-2:])
+    return labels[None] if labels.ndim == 2 else labels
 
 
 def _out_of_order(bscan: Labels, pile: Sequence[int]) -> npt.NDArray[np.bool_]:
