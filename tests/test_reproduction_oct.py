@@ -75,6 +75,8 @@ def test_every_arm_is_trained_once_with_equal_steps_and_judged_on_every_source(d
     before = {path: path.stat().st_mtime_ns for path in out.rglob("best-*.pt")}
     assert reproduce("oct", data, out, **options)["rows"] == json.loads(json.dumps(document["rows"]))
     assert {path: path.stat().st_mtime_ns for path in out.rglob("best-*.pt")} == before
+    with pytest.raises(ConfigError, match=r"other settings \(config.training.epochs\)"):
+        reproduce("oct", data, out, **options | {"assignments": [*SMALL, "training.epochs=3"]})
 
 
 def figures(dice, other=0.5):

@@ -67,7 +67,7 @@ def reproduce(
     Raises
     ------
     ConfigError, DatasetError
-        The scheme has no experiment, or the data set cannot feed it.
+        The scheme has no experiment, the data set cannot feed it, or `out` holds one with other settings.
     """
     from napari_medseg.data.dataset import Dataset
     from napari_medseg.data.training_set import training_set
@@ -82,8 +82,9 @@ def reproduce(
         raise DatasetError(f"Data set {data} has no test cases: run 'napari-medseg dataset split' first.")
     experiment = EXPERIMENTS[scheme](config=config, data=cases, **options)
     trials = experiment.trials(seeds)
-    compute = choose_compute(device, precision, threads, training=True)
     folder = Path(out)
+    _record(folder, {"scheme": scheme, "config": config.model_dump(mode="json"), **options})
+    compute = choose_compute(device, precision, threads, training=True)
     rows = []
     for index, trial in enumerate(trials):
         report("item_started", input=trial.title, index=index, of=len(trials))
@@ -112,6 +113,33 @@ def _options(scheme: str, masks: Sequence[int] | None, tag_share: float) -> dict
             f"Numbers of masks and a share of tags belong to scheme 'pathology', not to '{scheme}': leave them away."
         )
     return {}
+
+
+def _record(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Note the settings of an experiment; trials with others than those that are finished would not be comparable.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds an experiment with other settings.
+    """
+    record, wanted = folder / "experiment.json", json.loads(json.dumps(settings))
+    if not record.is_file():
+        write_text(record, json.dumps(wanted, indent=2))
+    elif (known := load_json(record)) != wanted:
+        names = [name for name, value in _flat(wanted).items() if _flat(known).get(name) != value]
+        raise ConfigError(
+            f"{folder} holds an experiment with other settings ({', '.join(names) or 'of another version'}): give the "
+            "settings that it was started with, or choose another folder."
+        )
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings by their full names, e.g. ``config.training.epochs``."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
+    return flat
 
 
 def _run_trial(experiment: Experiment, trial: Trial, run: Path, compute: Compute, report: Report) -> dict[str, Any]:
