@@ -77,12 +77,18 @@ def title_of(candidate: Candidate) -> str:
     parts = [
         candidate.architecture if candidate.encoder == PLAIN else f"{candidate.architecture} on {candidate.encoder}"
     ]
+    if candidate.encoder_weights is not None:
+        parts.append(f"weights of {candidate.encoder_weights}")
     if candidate.has_convs:
-        parts.append(f"{candidate.convs_per_level} convolution{'' if candidate.convs_per_level == 1 else 's'}")
+        parts.append(_counted(candidate.convs_per_level, "convolution"))
     if candidate.has_width:
-        parts.append(f"{candidate.base_width} kernels")
-    parts.append(f"{candidate.downsamplings} downsamplings")
+        parts.append(_counted(candidate.base_width, "kernel"))
+    parts.append(_counted(candidate.downsamplings, "downsampling"))
     return ", ".join(parts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def best_entry(league: Sequence[Entry]) -> Entry:
