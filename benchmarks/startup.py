@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-PANELS = ("Workspace", "Open", "Cases", "Annotate", "Train", "Predict")
+PANELS = ("Workspace", "Open", "Cases", "Annotate", "Train", "Predict", "Measure")
 
 OPEN_PANEL = """
 import sys, time
