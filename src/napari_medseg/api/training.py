@@ -63,7 +63,7 @@ def train(
     seed
         Every random choice follows from it. None: that of the run that is gone on with, 0 for a new one.
     device, precision, threads
-        Chosen when None, and recorded; a resumed run uses what was recorded.
+        Chosen when None, and recorded; a resumed run uses what was recorded, and warns when others are given.
     report
         Receives the events of `napari_medseg.training.events`.
 
@@ -238,6 +238,7 @@ def train_cases(
         if group.leader:
             _record_settings(run, scheme, config, seed, compute, include_drafts, init)
             _say_started(say, scheme, known, run, compute, group)
+            _warn_of_other_compute(say, recorded, compute)
         start = read_model(Path(init))[1] if init is not None else None
         generator = scheme.stages(config, cases, seed, compute, start)
         trained, results = run_stages(
@@ -271,6 +272,19 @@ def _say_started(
         processes=group.size,
         stages=[{"name": name, "title": title, "candidate": scheme.competes} for name, title in stages.items()],
     )
+
+
+def _warn_of_other_compute(say: Report, recorded: Mapping[str, Any], compute: Compute) -> None:
+    """Say where a resumed run computes with something else than what it was started with."""
+    chosen = {"device": compute.device, "precision": compute.precision, "threads": compute.threads}
+    changes = [
+        f"{key} {value} instead of {recorded[key]}"
+        for key, value in chosen.items()
+        if recorded.get(key) not in (None, value)
+    ]
+    if changes:
+        text = f"The run goes on with {' and '.join(changes)}: its weights will differ from those of an unbroken run."
+        say("warning", text=text)
 
 
 def _record_settings(
