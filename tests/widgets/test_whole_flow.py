@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QLineEdit, QPushButton
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.synthetic import tissue
 from napari_medseg.structures import NOT_LOOKED_AT
+from napari_medseg.widgets.fold import Fold
 from napari_medseg.widgets.import_form import ImportForm
 from napari_medseg.widgets.jobs import Job
 from napari_medseg.widgets.session import session_of
@@ -28,6 +29,8 @@ from .helpers import drag, press
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 CASES = 10
+#: Cases that come with a mask and, in the table, a tag; the others are labelled in the window.
+MASKED = 2
 #: Settings that are typed into the form: small enough to train in a test, nothing of the scheme is replaced.
 SMALL = {
     "network.base_width": 4,
@@ -49,14 +52,18 @@ def command(*words) -> dict:
 
 @pytest.fixture
 def window(make_napari_viewer, tmp_path):
-    """A viewer with the Workspace, and a folder of ten unlabelled images of 512 x 512 with a table of patients."""
-    images = tmp_path / "source" / "images"
+    """A viewer with the Workspace, and folders of ten images and two masks of 512 x 512 with a table of patients."""
+    images, masks = tmp_path / "source" / "images", tmp_path / "source" / "masks"
     images.mkdir(parents=True)
-    table = ["image,patient"]
+    masks.mkdir()
+    table = ["image,patient,diagnosis"]
     for index in range(CASES):
-        picture, _ = tissue(size=512, seed=index, malignant=bool(index % 2))
+        picture, labels = tissue(size=512, seed=index, malignant=bool(index % 2))
         Picture.fromarray(picture).save(images / f"case{index}.png")
-        table.append(f"case{index},patient{index}")
+        masked = index >= CASES - MASKED
+        if masked:
+            Picture.fromarray(labels * np.uint8(100)).save(masks / f"case{index}.png")
+        table.append(f"case{index},patient{index},{'benign' if masked else ''}")
     (tmp_path / "source" / "patients.csv").write_text("\n".join(table), "utf-8")
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1366, 768)
@@ -69,36 +76,58 @@ def window(make_napari_viewer, tmp_path):
 
 def type_into(qtbot, field, text) -> None:
     """Replace what a field says, by keys, and leave it."""
-    qtbot.mouseClick(field, Qt.MouseButton.LeftButton)
+    field.window().activateWindow()
+    click(qtbot, field)
+    qtbot.waitUntil(field.hasFocus, timeout=10_000)
     qtbot.keyClick(field, Qt.Key.Key_A, CONTROL)
     qtbot.keyClicks(field, str(text))
     qtbot.keyClick(field, Qt.Key.Key_Tab)
 
 
+def click(qtbot, widget) -> None:
+    """The left button in the middle of a widget that shows."""
+    qtbot.waitUntil(widget.isVisible, timeout=10_000)
+    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+
 def import_by_clicks(workspace, session, qtbot, source, data) -> None:
-    """Make the data set in the Cases panel, and the tags in the Annotate panel."""
+    """Make the data set in the Cases panel from images, masks and table, and the second tag in the Annotate panel."""
     workspace.show_panel("Cases")
     cases = workspace.panel("Cases")
-    qtbot.mouseClick(cases.findChild(QPushButton, "import_dataset"), Qt.MouseButton.LeftButton)
+    click(qtbot, cases.findChild(QPushButton, "import_dataset"))
     form = cases.findChild(ImportForm)
     type_into(qtbot, form.source, source)
-    type_into(qtbot, form.class_name, "gland")
+    qtbot.keyClick(form.masks, Qt.Key.Key_Down)  # "a class per value"
+    qtbot.waitUntil(form.make.isEnabled, timeout=30_000)
+    type_into(qtbot, form.findChild(QLineEdit, "class_100"), "gland")
     type_into(qtbot, form.place, data)
-    qtbot.mouseClick(form.make, Qt.MouseButton.LeftButton)
+    click(qtbot, form.make)
     qtbot.waitUntil(lambda: session.dataset is not None, timeout=60_000)
-    session.open_case("case0")
+    qtbot.waitUntil(cases.list.isVisible, timeout=10_000)
+    row = cases.list.visualRect(cases.filter.index(0, 0))
+    qtbot.mouseClick(cases.list.viewport(), Qt.MouseButton.LeftButton, pos=row.center())
     workspace.show_panel("Annotate")
     entry = workspace.panel("Annotate").new_tag
-    for tag in ("benign", "malignant"):
-        qtbot.mouseClick(entry.plus, Qt.MouseButton.LeftButton)
-        qtbot.keyClicks(entry.field, tag)
-        qtbot.keyClick(entry.field, Qt.Key.Key_Return)
+    click(qtbot, entry.plus)
+    qtbot.keyClicks(entry.field, "malignant")
+    qtbot.keyClick(entry.field, Qt.Key.Key_Return)
+
+
+def type_settings(qtbot, form) -> None:
+    """Unfold what hides the fields, and type into each."""
+    for path, value in SMALL.items():
+        editor = form.editor(path)
+        for fold in form.findChildren(Fold):
+            if fold.isAncestorOf(editor) and not fold.is_open():
+                click(qtbot, fold.button)
+        type_into(qtbot, editor.findChild(QLineEdit), value)
+        assert editor.get() == value
 
 
 def label_all(viewer, workspace, session, qtbot) -> dict[str, np.ndarray]:
-    """Tag every case, draw on every second one, mark all done; returns what was drawn."""
+    """Tag every case that came without a mask, draw on every second one, mark all done; returns what was drawn."""
     drawn = {}
-    for index in range(CASES):
+    for index in range(CASES - MASKED):
         assert session.case.case == f"case{index}"
         viewer.reset_view()
         qtbot.wait(50)
@@ -130,7 +159,11 @@ def test_label_train_predict_and_correct_by_clicks(window, qtbot, tmp_path):
         rows = {row["case"]: row for row in csv.DictReader(file)}
     assert {row["status"] for row in rows.values()} == {"done"}
     assert [rows[f"case{i}"]["tag"] for i in range(4)] == ["benign", "malignant", "benign", "malignant"]
-    assert {case for case, row in rows.items() if row["label"]} == set(drawn)
+    imported = {f"case{index}" for index in range(CASES - MASKED, CASES)}
+    assert {case for case, row in rows.items() if row["label"]} == {*drawn, *imported}
+    for case in imported:
+        _, expected = tissue(size=512, seed=int(case[4:]), malignant=bool(int(case[4:]) % 2))
+        np.testing.assert_array_equal(Dataset.open(data).read_labels(Dataset.open(data).case(case)), expected)
     for case, pixels in drawn.items():
         stored = Dataset.open(data).read_labels(Dataset.open(data).case(case))
         np.testing.assert_array_equal(stored, np.where(pixels == NOT_LOOKED_AT, 0, pixels))
@@ -139,8 +172,7 @@ def test_label_train_predict_and_correct_by_clicks(window, qtbot, tmp_path):
     workspace.show_panel("Train")
     train = workspace.panel("Train")
     qtbot.waitUntil(lambda: train.setup.found is not None and train.setup.found.total("cases") == CASES, timeout=60_000)
-    for path, value in SMALL.items():
-        train.setup.form.editor(path).put(value)
+    type_settings(qtbot, train.setup.form)
     qtbot.waitUntil(train._start.isEnabled, timeout=20_000)
     qtbot.mouseClick(train._start, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: train.job is None, timeout=400_000)
@@ -150,7 +182,7 @@ def test_label_train_predict_and_correct_by_clicks(window, qtbot, tmp_path):
     run = next((data / "runs").iterdir())
     summary = json.loads((run / "summary.json").read_text("utf-8"))
     assert [stage["name"] for stage in summary["stages"]] == ["a_classifier", "b_segmenter", "c_classifier"]
-    assert sum(summary["cases"][split]["masks"] for split in ("train", "val", "test")) == len(drawn)
+    assert sum(summary["cases"][split]["masks"] for split in ("train", "val", "test")) == len(drawn) + MASKED
     figures = command("evaluate", run, "--data", data, "--device", "cpu")
     assert figures["n_cases"] == summary["cases"]["test"]["cases"]
 
