@@ -170,6 +170,8 @@ class AnnotatePanel(QWidget):
         open_case = self.session.open
         if open_case is None:
             return
+        if open_case.curves is not None and open_case.curves.trouble:
+            self.notice.show_error(open_case.curves.trouble)
         labels = open_case.labels
         for event in (labels.events.paint, labels.events.set_data, labels.events.data):
             event.connect(self._count_soon)

@@ -176,7 +176,6 @@ class CaseCurves(QObject):
                 yield
         finally:
             self.show()
-            self.saving.note_change()
 
     def act(self, do: Callable[..., Changes], *arguments: Any, **options: Any) -> bool:
         """Change the curves by one of the acts of `curves`, then the labels; inside of `step`.
@@ -202,6 +201,7 @@ class CaseCurves(QObject):
             self.history.note_act()
         for change in changes:
             self._draw(change.bscan, change.columns, change.before)
+        self.saving.note_change()
         return True
 
     def do(self, act: Callable[..., Changes], *arguments: Any, **options: Any) -> bool:
@@ -260,7 +260,7 @@ class CaseCurves(QObject):
         for b in changed:
             self._match(b)
             labels = self._bscan_labels(b)
-            columns = (labels != self._known(b)).any(axis=0)
+            columns = (labels != self._known(b)).any(axis=0) & self._contradicted(b, labels)
             if self.curves.set_from_labels(b, labels, self._pile, columns=columns):
                 self.history.note_act()
             self._learn(b)
@@ -278,7 +278,18 @@ class CaseCurves(QObject):
             return
         self._matched.add(bscan)
         if bscan in self._with_layers or bscan in self.curves.drawn_bscans():
-            self.curves.set_from_labels(bscan, self._known(bscan), self._pile, remember=False)
+            labels = self._known(bscan)
+            columns = self._contradicted(bscan, labels)
+            self.curves.set_from_labels(bscan, labels, self._pile, columns=columns, remember=False)
+
+    def _contradicted(self, bscan: int, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        """Columns (x,) in which labels (y, x) are not what the curves would draw, or hold layers without curves.
+
+        What agrees stays as it is: labels alone do not tell a surface with nothing drawn on one side of it.
+        """
+        rows = self.curves.rows(bscan)
+        differ = (paint_surfaces(labels, rows, self._pile) != labels).any(axis=0)
+        return np.asarray(differ | np.isnan(rows).all(axis=0))
 
     def _draw(self, bscan: int, columns: npt.NDArray[np.bool_], before: Rows) -> None:
         """Draw the layers between the curves into the labels, as an entry of their history."""
@@ -288,6 +299,7 @@ class CaseCurves(QObject):
         if y.size:
             place = (y, x) if self._labels.ndim == 2 else (np.full_like(y, bscan), y, x)
             self._labels.data_setitem(place, painted[y, x])
+        self._matched.add(bscan)
         self._learn(bscan)
         if not np.array_equal(self._bscan_labels(bscan), painted):
             # Locked classes stayed; the curves go back to them.

@@ -45,11 +45,13 @@ def suggest(session: Session) -> str:
             continue
         together = np.where(np.isnan(own), rows, own)
         case.do(case.curves.set_rows, bscan, together, pinned=case.curves.pinned(bscan))
+        opened.edit_curves(True)
         return f"Missing curves were taken from {source}."
     others = [other for other in case.drawn_bscans() if other != bscan]
     if others:
         nearest = min(others, key=lambda other: abs(other - bscan))
         case.carry_over(nearest, bscan)
+        opened.edit_curves(True)
         return f"Missing curves were taken from B-scan {nearest + 1}."
     raise AnnotationError(
         "There is nothing to suggest curves from: click along each surface, or run a model in the tab Predict."

@@ -73,6 +73,8 @@ class CurveTool(QObject):
             self._layer.mouse_drag_callbacks[:] = [self._on_drag]
         elif self._on_drag in self._layer.mouse_drag_callbacks:
             self._layer.mouse_drag_callbacks.remove(self._on_drag)
+        # A drag moves anchors, not the picture.
+        self._layer.mouse_pan = not self.on
         self.switched.emit()
 
     def _on_delete(self, _: Points) -> None:

@@ -67,7 +67,7 @@ class CurvesSection(QWidget):
     def _build(self) -> None:
         self.edit = button("Edit curves", self._toggle, name="edit_curves")
         self.edit.setCheckable(True)
-        self.edit.setToolTip("Alt+C: the mouse draws curves, or paints again")
+        self.edit.setToolTip("Alt+E: the mouse draws curves, or paints again")
         self.setup = button("Set up layers…", self.setup_asked.emit, name="set_up_layers")
         self.setup.setToolTip("Choose the layers of this data set from top to bottom, to draw the curves between them")
         self.gaps = button("Gap", self._set_tool, name="gap")
@@ -80,7 +80,7 @@ class CurvesSection(QWidget):
         self.straight.toggled.connect(self._set_tool)
         self.suggest = button("Suggest", self._suggest, name="suggest")
         self.suggest.setToolTip(
-            "Alt+S: draw missing curves from the model's prediction, the scanner's layers or the nearest B-scan"
+            "Alt+G: draw missing curves from the model's prediction, the scanner's layers or the nearest B-scan"
         )
         self.back = button("◀", lambda: self._jump(-1), tip="Previous annotated B-scan")
         self.forth = button("▶", lambda: self._jump(1), tip="Next annotated B-scan")
@@ -118,8 +118,6 @@ class CurvesSection(QWidget):
         opened.curve_tool.hovered.connect(self.hover.setText)
         opened.curve_tool.refused.connect(self.notice.show_hint)
         opened.curve_tool.switched.connect(self._show_tool)
-        if curves.trouble:
-            self.notice.show_error(curves.trouble)
         self._set_tool()
         self._show_state()
         self._show_tool()

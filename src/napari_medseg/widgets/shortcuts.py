@@ -41,14 +41,14 @@ KEYS = (
     ("F1", "show or hide this sheet"),
 )
 CURVE_KEYS = (
-    ("Alt+C", "edit curves, or paint again"),
+    ("Alt+E", "edit curves, or paint again"),
     ("Alt+Up, Alt+Down", "choose the surface above, below"),
     ("Alt+Shift+1 … 9", "choose the surface with this number"),
     ("Click, drag", "set an anchor, move one"),
     ("Alt+click, Delete", "take an anchor away"),
     ("Shift+drag, right drag", "erase a part; a click ends the curve or closes a gap"),
     ("Ctrl+click", "choose the surface under the pointer"),
-    ("Alt+S", "suggest missing curves"),
+    ("Alt+G", "suggest missing curves"),
     ("Alt+PageDown, Alt+PageUp", "carry the curves on to the next, previous B-scan"),
 )
 NAPARI_KEYS = (
@@ -97,10 +97,10 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         **{f"Alt+{n}": partial(choose, session, n) for n in range(1, 10)},
     }
     curve_work: dict[str, Callable[[], None]] = {
-        "Alt+C": partial(_on_open_curves, session, lambda o, _: o.edit_curves(not o.edits_curves)),
+        "Alt+E": partial(_on_open_curves, session, lambda o, _: o.edit_curves(not o.edits_curves)),
         "Alt+Up": partial(_on_open_curves, session, lambda _, curves: curves.choose(curves.chosen - 1)),
         "Alt+Down": partial(_on_open_curves, session, lambda _, curves: curves.choose(curves.chosen + 1)),
-        "Alt+S": lambda: show_info(suggest(session)),
+        "Alt+G": lambda: show_info(suggest(session)),
         "Alt+PgDown": partial(_on_open_curves, session, lambda _, curves: curves.carry_on()),
         "Alt+PgUp": partial(_on_open_curves, session, lambda _, curves: curves.carry_on(-1)),
         **{f"Alt+Shift+{n}": partial(_choose_surface, session, n - 1) for n in range(1, 10)},
