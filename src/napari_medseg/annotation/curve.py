@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from napari_medseg.annotation.surfaces import Rows
+from napari_medseg.annotation.tracing import runs
 
 #: Furthest that the straight lines between derived anchors lie from the curve, in rows.
 TOLERANCE = 1.5
+#: Derived anchors within so many columns of an anchor that a person sets give way to it.
+FREED = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +61,7 @@ class Curve:
         """
         columns: list[int] = []
         stops: list[int] = []
-        pieces = list(runs(rows))
-        for start, stop in pieces:
+        for start, stop in runs(rows):
             own = [x for x in sorted(pinned) if start <= x < stop]
             inner = own or derived_columns(rows[start:stop], start)
             columns += sorted({start, *inner, stop - 1})
@@ -91,6 +93,18 @@ class Curve:
         """The anchors on either side of the gap that a column lies in, or None."""
         return next(((a, b) for a, b in itertools.pairwise(self.anchors) if a < x < b and a in self.stops), None)
 
+    def freed_around(self, x: int) -> Curve:
+        """The curve without derived anchors near a column, so that pulling there moves more than a few columns."""
+        columns = self.columns
+        resumed = (b for a, b in itertools.pairwise(columns) if a in self.stops)
+        lasting = {x, *columns[:1], *columns[-1:], *self.stops, *resumed, *self.pinned}
+        kept = {c for c in columns if c in lasting or abs(c - x) > FREED}
+        return replace(
+            self,
+            anchors={c: row for c, row in self.anchors.items() if c in kept},
+            straight=self.straight.intersection(kept),
+        )
+
     def same(self, other: Curve) -> bool:
         """Whether another curve is equal in all that shows."""
         return (
@@ -98,19 +112,6 @@ class Curve:
             and (self.pinned, self.stops, self.straight) == (other.pinned, other.stops, other.straight)
             and np.array_equal(self.rows, other.rows, equal_nan=True)
         )
-
-
-def runs(rows: Rows) -> Iterator[tuple[int, int]]:
-    """Start and stop of each run of columns in which a curve (x,) is there.
-
-    Examples
-    --------
-    >>> list(runs(np.array([np.nan, 1, 2, np.nan, 3], np.float32)))
-    [(1, 3), (4, 5)]
-    """
-    there = np.concatenate([[False], np.isfinite(rows), [False]])
-    edges = np.flatnonzero(there[1:] != there[:-1])
-    return ((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 
 def derived_columns(rows: Rows, offset: int = 0, tolerance: float = TOLERANCE) -> list[int]:

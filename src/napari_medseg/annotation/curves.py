@@ -16,7 +16,6 @@ from scipy.interpolate import PchipInterpolator
 from napari_medseg.annotation.curve import Curve
 from napari_medseg.annotation.guide import Guide
 from napari_medseg.annotation.surfaces import Columns, Labels, Rows, surfaces_of_labels
-from napari_medseg.annotation.tracing import trace
 from napari_medseg.errors import AnnotationError
 from napari_medseg.structures import Surface
 
@@ -66,11 +65,10 @@ class Curves:
     Examples
     --------
     >>> picture = np.repeat(np.where(np.arange(40) < 20, 10.0, 90.0)[:, None], 60, axis=1)
-    >>> curves = Curves(
-    ...     [Surface(name="ILM", above="", below="RNFL", edge="dark-to-bright")], (1, 40, 60), [picture].__getitem__
-    ... )
+    >>> ilm = Surface(name="ILM", above="", below="RNFL", edge="dark-to-bright")
+    >>> curves = Curves([ilm], (1, 40, 60), lambda bscan: picture)
     >>> _ = curves.add_anchor(0, 0, 5, 18.0), curves.add_anchor(0, 0, 50, 20.5)
-    >>> float(curves.rows(0)[0, 30])
+    >>> round(float(curves.rows(0)[0, 30]), 1)
     19.5
     """
 
@@ -105,6 +103,10 @@ class Curves:
         """B-scans with at least one curve, in order."""
         return sorted({bscan for (bscan, _), curve in self._curves.items() if curve.anchors})
 
+    def prepare(self, bscan: int) -> None:
+        """Make a B-scan ready before it is clicked on, so that the first click waits for nothing."""
+        self._guide.prepare(bscan)
+
     def limits(self, bscan: int, surface: int) -> tuple[Rows, Rows]:
         """Lowest and highest row that a surface can take in each column, (x,): its neighbours or the picture."""
         rows = self.rows(bscan)
@@ -130,8 +132,8 @@ class Curves:
         AnnotationError
             The point lies beyond a neighbouring surface, or outside the picture.
         """
-        curve = self.curve(bscan, surface)
         row = self._allowed_row(bscan, surface, x, row)
+        curve = self.curve(bscan, surface).freed_around(x)
         left, right = curve.neighbours(x)
         straight_from = curve.straight - {x}
         if straight:
@@ -157,7 +159,7 @@ class Curves:
         AnnotationError
             There is no anchor in column `x`.
         """
-        curve = self._with_anchor(bscan, surface, x)
+        curve = self._with_anchor(bscan, surface, x).freed_around(x)
         left, right = curve.neighbours(x)
         to_x = int(np.clip(to_x, 0 if left is None else left + 1, self.shape[2] - 1 if right is None else right - 1))
         low, high = self.limits(bscan, surface)
@@ -290,7 +292,7 @@ class Curves:
             There is no such B-scan, or the first has no curves.
         """
         self._check_bscans(source, target)
-        return self._act(self._following(target, self._drawn_rows(source)))
+        return self._act(self._following(target, {source: self._drawn_rows(source)}))
 
     def fill_between(self, first: int, last: int) -> Changes:
         """Draw the curves of all B-scans between two, along the edges near the rows between. Curves there stay.
@@ -302,11 +304,10 @@ class Curves:
         """
         self._check_bscans(first, last)
         first, last = sorted((first, last))
-        rows = self._drawn_rows(first), self._drawn_rows(last)
+        sources = {bscan: self._drawn_rows(bscan) for bscan in (first, last)}
         found: dict[Place, Curve] = {}
         for bscan in range(first + 1, last):
-            share = (bscan - first) / (last - first)
-            found |= self._following(bscan, rows[0] + np.float32(share) * (rows[1] - rows[0]))
+            found |= self._following(bscan, sources)
         return self._act(found)
 
     # Undo
@@ -387,15 +388,14 @@ class Curves:
                 if a in curve.straight:
                     rows[part] = np.clip(_smooth(curve, a, b), low[part], high[part])
                 else:
-                    cost = self._guide.cost(bscan, surface, curve)
                     ends = {a: curve.anchors[a], b: curve.anchors[b]}
-                    rows[part] = trace(cost, ends, low=low, high=high)[part]
+                    rows[part] = self._guide.trace(bscan, surface, ends, low, high)[part]
         return self._act({(bscan, surface): replace(curve, rows=rows)}, going_on=going_on)
 
-    def _following(self, bscan: int, prior: Rows) -> dict[Place, Curve]:
+    def _following(self, bscan: int, sources: Mapping[int, Rows]) -> dict[Place, Curve]:
         there = self.rows(bscan)
-        missing = [s for s in range(len(self.surfaces)) if np.isnan(there[s]).all() and np.isfinite(prior[s]).any()]
-        found = self._guide.follow(bscan, prior, there, missing)
+        missing = [s for s in range(len(self.surfaces)) if np.isnan(there[s]).all()]
+        found = self._guide.follow(bscan, sources, there, missing)
         return {(bscan, s): Curve.of_rows(rows) for s, rows in found.items()}
 
     def _replace_rows(self, bscan: int, rows: Mapping[int, Rows], *, remember: bool = True) -> Changes:

@@ -1,26 +1,26 @@
-"""What pulls a curve: the edges of each B-scan, computed once and kept for the last few."""
+"""What pulls the curves of an image: its B-scans, prepared once and kept for the last few."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.annotation.curve import Curve
+from napari_medseg.annotation.strips import PATTERN, Floats, cut_strip, recorded
 from napari_medseg.annotation.surfaces import Rows
-from napari_medseg.annotation.tracing import Cost, edge_cost, follow, shift_between
+from napari_medseg.annotation.tracing import follow, movement, runs, trace
 from napari_medseg.structures import Edge
 
-#: B-scans whose edges are kept.
+#: B-scans that are kept ready.
 KEPT = 4
-#: How far a carried curve is looked for around the one it comes from, in rows, once the B-scans are aligned.
-REACH = 6.0
+#: How far a curve is looked for around the one it comes from, in rows: once the B-scans are aligned, and before.
+REACH, FURTHEST = 8, 40
 
 
 class Guide:
-    """Edges of the B-scans of an image.
+    """The B-scans of an image.
 
     Parameters
     ----------
@@ -33,37 +33,73 @@ class Guide:
     def __init__(self, edges: Sequence[Edge], bscan: Callable[[int], npt.NDArray[np.generic]]) -> None:
         self._edges = tuple(edges)
         self._bscan = bscan
-        self._costs: OrderedDict[tuple[int, Edge], Cost] = OrderedDict()
+        self._ready: OrderedDict[int, Floats] = OrderedDict()
 
-    def cost(self, bscan: int, surface: int, curve: Curve) -> Cost:
-        """Cost of each cut for a curve with its anchors, float32 (y + 1, x)."""
-        key = (bscan, self._edges[surface])
-        if key not in self._costs:
-            self._costs[key] = edge_cost(np.asarray(self._bscan(bscan)), self._edges[surface])
-        self._costs.move_to_end(key)
-        while len(self._costs) > KEPT * 3:
-            self._costs.popitem(last=False)
-        return self._costs[key]
+    def trace(self, bscan: int, surface: int, anchors: Mapping[int, float], low: Rows, high: Rows) -> Rows:
+        """Rows (x,) of a surface through anchors, within limits (`tracing.trace`)."""
+        return trace(self._picture(bscan), anchors, self._edges[surface], low=low, high=high)
 
-    def follow(self, bscan: int, prior: Rows, there: Rows, wanted: Sequence[int]) -> dict[int, Rows]:
-        """Surfaces near those of another B-scan, by index.
+    def follow(self, bscan: int, sources: Mapping[int, Rows], there: Rows, wanted: Sequence[int]) -> dict[int, Rows]:
+        """Surfaces near those of one or two other B-scans.
 
         Parameters
         ----------
-        prior
-            Rows (surfaces, x) of the other B-scan.
+        sources
+            Rows (surfaces, x) of the other B-scans by their index. Between two, a surface is looked for where both
+            have it, and nearer to the nearer one.
         there
             Rows (surfaces, x) that the B-scan has already and that are not crossed.
         wanted
-            Which surfaces to find.
+            Indexes of the surfaces to find.
+
+        Returns
+        -------
+        float32 (x,) by the index of the surface
         """
+        distance = {source: abs(bscan - source) for source in sources}
+        nearest = min(sources, key=distance.__getitem__)
+        total = sum(distance.values())
+        shares = {s: 1.0 if len(sources) == 1 else 1 - d / total for s, d in distance.items()}
+        prior = np.sum([np.float32(shares[source]) * rows for source, rows in sources.items()], axis=0)
         known = [s for s in range(len(prior)) if np.isfinite(prior[s]).any()]
-        costs = {s: self.cost(bscan, s, Curve.empty(prior.shape[1])) for s in known}
-        moved = prior + shift_between(costs, prior)
+        looks = {s: self._looks(nearest, sources[nearest][s]) for s in known}
+        picture = self._picture(bscan)
+        moved = prior + movement([self._moving_costs(picture, prior[s], s, *looks[s]) for s in known])
         found: dict[int, Rows] = {}
         rows = there.copy()
-        for s in wanted:
-            low = np.fmax.reduce(rows[:s], axis=0, initial=-0.5)
-            high = np.fmin.reduce(rows[s + 1 :], axis=0, initial=len(costs[s]) - 1.5)
-            found[s] = rows[s] = follow(costs[s], moved[s], low=low, high=high, reach=REACH)
+        for s in (s for s in wanted if s in looks):
+            low = np.fmax.reduce(rows[:s], axis=0, initial=np.float32(-0.5))
+            high = np.fmin.reduce(rows[s + 1 :], axis=0, initial=np.float32(len(picture) - 0.5))
+            rows[s] = follow(picture, moved[s], self._edges[s], *looks[s], low=low, high=high, reach=REACH)
+            found[s] = rows[s].copy()
         return found
+
+    def _looks(self, bscan: int, rows: Rows) -> tuple[Floats, float]:
+        """What a curve looks like where it is known: patterns of all columns, and the usual contrast."""
+        patterns = np.zeros((2 * PATTERN, len(rows)), np.float32)
+        contrasts = [np.zeros(1, np.float32)]
+        for start, stop in runs(rows):
+            strip = cut_strip(self._picture(bscan), start, rows[start:stop], -1, 1)
+            patterns[:, start:stop] = strip.patterns()
+            contrasts.append(strip.contrast())
+        return patterns, float(np.median(np.concatenate(contrasts)))
+
+    def _moving_costs(self, picture: Floats, rows: Rows, surface: int, patterns: Floats, contrast: float) -> Floats:
+        """Cost (distance, x) of moving a surface by -FURTHEST to FURTHEST rows."""
+        costs = np.zeros((2 * FURTHEST + 1, len(rows)), np.float32)
+        for start, stop in runs(rows):
+            strip = cut_strip(picture, start, rows[start:stop], -FURTHEST, FURTHEST)
+            costs[:, start:stop] = strip.costs(self._edges[surface], patterns[:, start:stop], contrast)
+        return costs
+
+    def prepare(self, bscan: int) -> None:
+        """Read and prepare a B-scan."""
+        self._picture(bscan)
+
+    def _picture(self, bscan: int) -> Floats:
+        if bscan not in self._ready:
+            self._ready[bscan] = recorded(self._bscan(bscan))
+        self._ready.move_to_end(bscan)
+        while len(self._ready) > KEPT:
+            self._ready.popitem(last=False)
+        return self._ready[bscan]

@@ -200,7 +200,8 @@ def paint_surfaces(
     columns
         Which columns to draw: a slice, or bool (x,).
     before
-        Surfaces (surfaces, x) that the labels were last drawn from; those missing in `rows` were taken away.
+        Surfaces (surfaces, x) that the labels were last drawn from; those missing in `rows` were taken away, and what
+        they alone decided is open again.
 
     Returns
     -------
@@ -215,7 +216,11 @@ def paint_surfaces(
     for rank, value in enumerate(pile):
         fits |= (old == value) & (first <= rank) & (rank <= last)
     if before is not None:
-        fits &= ~(np.isfinite(before[:, columns]) & np.isnan(new_rows)).any(axis=0)
+        old_rows = before[:, columns]
+        fits &= ~(np.isfinite(old_rows) & np.isnan(new_rows)).any(axis=0)
+        # What the curves had drawn goes with them: a background above the retina is none below it.
+        was_first, was_last = _open_ranks(old_rows, len(labels))
+        fits &= (was_first != was_last) | (old != labels_of_surfaces(old_rows, len(labels), pile))
     keep = area_pixels(old, pile) | ((first != last) & fits)
     painted[:, columns] = np.where(keep, old, drawn)
     return painted

@@ -1,89 +1,55 @@
-"""Curves that follow the edge between two layers, from click to click.
+"""Curves that follow the edge between two layers, from click to click and from B-scan to B-scan.
 
-A surface of a B-scan of ``y`` rows can pass through ``y + 1`` *cuts* per column: cut ``k`` lies above pixel ``k``, at
-row ``k - 0.5``. Every cut has a cost, low where the picture has an edge of the wanted kind, and the curve between two
-clicks is the cheapest path from column to column, found by dynamic programming. The method is that of Chiu et al.,
-"Automatic segmentation of seven retinal layers in SDOCT images congruent with expert manual segmentation", Optics
-Express 18 (2010) 19413, doi:10.1364/OE.18.019413, with anchors in place of their automatic limits.
+Every place that a curve can pass in a column has a cost, low where the picture looks there as it does where the curve
+is known (`napari_medseg.annotation.strips`); the curve is the cheapest path from column to column, found by dynamic
+programming. The method is that of Chiu et al., "Automatic segmentation of seven retinal layers in SDOCT images
+congruent with expert manual segmentation", Optics Express 18 (2010) 19413, doi:10.1364/OE.18.019413, with clicks in
+place of their automatic limits, and the pattern of layers at the clicks beside the bare edge.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, maximum_filter
 
+from napari_medseg.annotation.strips import Floats, Strip, cut_strip
 from napari_medseg.annotation.surfaces import Rows
 from napari_medseg.structures import Edge
 
-Cost = npt.NDArray[np.float32]
-
-#: Smoothing before the gradient, in pixels along depth and width: speckle is as wide as it is deep, layers are not.
-SMOOTHING = (1.5, 3.0)
-#: Cost of leaving the direction between two anchors by one cut from one column to the next, squared for more.
-STIFFNESS = 0.05
-#: Furthest that a curve leaves that direction from one column to the next, in cuts.
+#: Cost of leaving the course by one row from one column to the next; squared for more.
+STIFFNESS = 0.4
+#: Furthest that a curve leaves its course from one column to the next, in rows.
 MAX_JUMP = 3
-#: Cost of what cannot be.
-_NEVER = np.float32(1e6)
-
-
-def edge_cost(bscan: npt.NDArray[np.floating | np.integer], edge: Edge) -> Cost:
-    """How little each cut of a B-scan looks like an edge.
-
-    Parameters
-    ----------
-    bscan
-        (y, x), of any intensity.
-    edge
-        What happens to the intensity on the way down.
-
-    Returns
-    -------
-    float32 (y + 1, x) in [0, 1]: 0 at the strongest edges around, 1 where there is none or one of the other sign
-    """
-    gradient = _gradient(bscan)
-    wanted = {"dark-to-bright": gradient, "bright-to-dark": -gradient, "any": np.abs(gradient)}[edge]
-    wanted = np.maximum(wanted, 0)
-    # Edges are judged by their surroundings: what is strong in the dark outer retina is weak beside the pigment
-    # epithelium. A floor keeps noise in empty regions from looking like an edge.
-    floor = 0.1 * float(wanted.max(initial=0.0))
-    around = np.maximum(maximum_filter(np.abs(gradient), size=(41, 21)), floor)
-    strength = np.divide(wanted, around, out=np.zeros_like(wanted), where=around > 0)
-    return np.asarray(1 - strength, np.float32)
+#: Cost of what cannot be: more than a path through all other columns.
+_NEVER = np.float32(1e4)
 
 
 def trace(
-    cost: Cost,
+    picture: Floats,
     anchors: Mapping[int, float],
+    edge: Edge,
     *,
     low: npt.ArrayLike | None = None,
     high: npt.ArrayLike | None = None,
     max_jump: int = MAX_JUMP,
-    stiffness: float = STIFFNESS,
-    prior: Rows | None = None,
-    reach: float | None = None,
 ) -> Rows:
-    """The cheapest curve through anchors.
+    """The curve through anchors along an edge.
 
     Parameters
     ----------
-    cost
-        float32 (y + 1, x), see `edge_cost`.
+    picture
+        float32 (y, x), see `strips.recorded`.
     anchors
         Row by column, at least one; the curve runs from the first to the last and through all of them.
+    edge
+        What the intensity does on the way down.
     low, high
         Rows that the curve must not leave, per column (x,): those of its neighbours. NaN: no limit.
-    max_jump, stiffness
-        How much the curve may leave its course from one column to the next, and what that costs.
-    prior
-        Rows (x,) of a curve like the one that is looked for: its course is followed. NaN: none. Without it the course
-        from anchor to anchor is a straight line.
-    reach
-        Furthest from the course, in rows.
+    max_jump
+        Furthest that the curve leaves the straight course between two anchors from one column to the next.
 
     Returns
     -------
@@ -94,160 +60,54 @@ def trace(
     ValueError
         No anchor is given, or one lies outside the picture.
     """
-    cuts, width = cost.shape
+    width = picture.shape[1]
     columns = sorted(anchors)
     if not columns or columns[0] < 0 or columns[-1] >= width:
         raise ValueError(f"Anchors must lie in columns 0 to {width - 1}: {columns}")
     rows = np.full(width, np.nan, np.float32)
-    lowest = _limit(low, width, -0.5)
-    highest = _limit(high, width, cuts - 1.5)
+    limits = limits_of(low, high, picture.shape)
     for left, right in itertools.pairwise(columns):
         part = slice(left, right + 1)
-        ends = (float(anchors[left]), float(anchors[right]))
-        course = _course(ends, None if prior is None else prior[part], right - left + 1)
-        limits = (lowest[part], highest[part])
-        if reach is not None:
-            limits = (np.maximum(limits[0], course - reach), np.minimum(limits[1], course + reach))
-        rows[part] = _path(cost[:, part], course, limits, max_jump, stiffness)
-    # Cuts lie at most half a row from what was clicked; the click itself counts.
-    for column in columns:
+        course = np.linspace(anchors[left], anchors[right], right - left + 1, dtype=np.float32)
+        # No layer is so steep that a curve leaves the line between two clicks further than this.
+        reach = 20 + len(course) / 2
+        lowest, highest = np.maximum(limits[0][part], course - reach), np.minimum(limits[1][part], course + reach)
+        strip = cut_strip(picture, left, course, *_span(course, lowest, highest))
+        ends = strip.patterns()[:, [0, -1]]
+        share = np.linspace(0, 1, len(course), dtype=np.float32)
+        patterns = ends[:, :1] * (1 - share) + ends[:, 1:] * share
+        cost = strip.costs(edge, patterns, float(strip.contrast()[[0, -1]].mean()))
+        rows[part] = _along(course, _within(strip, cost, course, lowest, highest, ends=True), strip, max_jump)
+        rows[part] = np.clip(rows[part], limits[0][part], np.maximum(limits[0][part], limits[1][part]))
+    for column in columns:  # a click lies up to half a row from the places that were judged, and counts itself
         rows[column] = anchors[column]
     return rows
 
 
-def _gradient(bscan: npt.NDArray[np.floating | np.integer]) -> npt.NDArray[np.float32]:
-    """Change of intensity across each cut, float32 (y + 1, x)."""
-    picture = np.asarray(bscan, np.float32)
-    empty = padding(picture)
-    smooth = gaussian_filter(_filled(picture, empty), SMOOTHING, mode="nearest")
-    gradient = np.zeros((picture.shape[0] + 1, picture.shape[1]), np.float32)
-    gradient[1:-1] = np.diff(smooth, axis=0)
-    return gradient
-
-
-def padding(bscan: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Pixels that no scanner recorded: runs of the darkest or brightest value from the top or the bottom edge.
-
-    Registration leaves white or black wedges there, whose border is the strongest edge of all.
-
-    Parameters
-    ----------
-    bscan
-        float32 (y, x).
-
-    Returns
-    -------
-    bool (y, x); with two pixels more, because pictures are often resampled across the border
-    """
-    extremes = (bscan == bscan.min(initial=np.inf)) | (bscan == bscan.max(initial=-np.inf))
-    found = np.zeros(bscan.shape, bool)
-    for view, out in ((bscan, found), (bscan[::-1], found[::-1])):
-        flat = extremes[:: 1 if view is bscan else -1] & (view == view[:1])
-        run = np.logical_and.accumulate(flat, axis=0)
-        long = run.sum(axis=0) >= 4
-        run[:, ~long] = False
-        run[2:] |= run[:-2]
-        run[1:] |= run[:-1]
-        out |= run
-    return found
-
-
-def _filled(picture: npt.NDArray[np.float32], empty: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """The picture with each column's padding replaced by its nearest recorded pixel."""
-    if not empty.any():
-        return picture
-    recorded = ~empty
-    first = recorded.argmax(axis=0)
-    last = len(picture) - 1 - recorded[::-1].argmax(axis=0)
-    nearest = np.clip(np.arange(len(picture))[:, None], first, last)
-    return np.take_along_axis(picture, nearest, axis=0)
-
-
-def _limit(rows: npt.ArrayLike | None, width: int, missing: float) -> npt.NDArray[np.float32]:
-    if rows is None:
-        return np.full(width, missing, np.float32)
-    limit = np.asarray(rows, np.float32)
-    return np.where(np.isnan(limit), np.float32(missing), limit)
-
-
-def _course(ends: tuple[float, float], prior: Rows | None, width: int) -> npt.NDArray[np.float32]:
-    """Rows that a curve is expected at, (x,): the prior moved so that it meets both ends, or a straight line."""
-    line = np.linspace(ends[0], ends[1], width, dtype=np.float32)
-    if prior is None or np.isnan(prior[0]) or np.isnan(prior[-1]):
-        return line
-    x = np.arange(width)
-    known = np.isfinite(prior)
-    filled = np.interp(x, x[known], prior[known])
-    return (filled + line - np.linspace(filled[0], filled[-1], width)).astype(np.float32)
-
-
-def _path(
-    cost: Cost,
-    course: npt.NDArray[np.float32],
-    limits: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
-    max_jump: int,
-    stiffness: float,
-    *,
-    pinned: bool = True,
-) -> npt.NDArray[np.float32]:
-    """Rows (x,) of the cheapest path along a course, within limits; `pinned`: from its first to its last row."""
-    width = cost.shape[1]
-    centre = np.floor(course + 1).astype(np.intp)  # cut k is row k - 0.5
-    low, high = (np.floor(limit + 1).astype(np.intp) for limit in limits)
-    if pinned:
-        low[[0, -1]] = high[[0, -1]] = centre[[0, -1]]
-    lowest, highest = int((low - centre).min()), int((high - centre).max())
-    band = np.arange(lowest, highest + 1)[:, None] + centre  # cuts, (offset, x)
-    allowed = (band >= low) & (band <= high)
-    local = np.take_along_axis(cost, np.clip(band, 0, len(cost) - 1), axis=0)
-    local[~allowed] = _NEVER
-    offsets = _cheapest(np.ascontiguousarray(local.T), max_jump, stiffness)
-    rows = (band[offsets, np.arange(width)] - 0.5).astype(np.float32)
-    return np.clip(rows, limits[0], np.maximum(limits[0], limits[1]))
-
-
-def _cheapest(local: Cost, max_jump: int, stiffness: float) -> npt.NDArray[np.intp]:
-    """Entry per column of the cheapest path through costs (x, entry)."""
-    width, entries = local.shape
-    steps = np.arange(-max_jump, max_jump + 1)
-    bend = (stiffness * steps.astype(np.float32) ** 2)[:, None]
-    padded = np.full(entries + 2 * max_jump, _NEVER, np.float32)
-    # Row s of the window holds, for each entry, the total of the entry s - max_jump away in the column before.
-    window = np.lib.stride_tricks.sliding_window_view(padded, entries)
-    total = padded[max_jump : max_jump + entries]
-    total[:] = local[0]
-    came = np.empty((width, entries), np.int8)
-    for column in range(1, width):
-        reached = window + bend
-        best = reached.argmin(axis=0)
-        came[column] = best
-        total[:] = reached.min(axis=0) + local[column]
-    path = np.empty(width, np.intp)
-    path[-1] = int(total.argmin())
-    for column in range(width - 1, 0, -1):
-        path[column - 1] = path[column] + steps[came[column, path[column]]]
-    return np.clip(path, 0, entries - 1)
-
-
 def follow(
-    cost: Cost,
+    picture: Floats,
     prior: Rows,
+    edge: Edge,
+    patterns: Floats,
+    contrast: float,
     *,
     low: npt.ArrayLike | None = None,
     high: npt.ArrayLike | None = None,
     reach: float,
-    max_jump: int = MAX_JUMP,
-    stiffness: float = STIFFNESS,
 ) -> Rows:
-    """The cheapest curve near another one, without anchors.
+    """The curve near another one, without anchors.
 
     Parameters
     ----------
-    cost
-        float32 (y + 1, x), see `edge_cost`.
+    picture
+        float32 (y, x), see `strips.recorded`.
     prior
         Rows (x,), NaN where it is not.
-    low, high, max_jump, stiffness
+    edge
+        What the intensity does on the way down.
+    patterns, contrast
+        What is known of the curve elsewhere, as for `strips.Strip.costs`; patterns are those of all columns.
+    low, high
         As for `trace`.
     reach
         Furthest from the prior, in rows.
@@ -256,32 +116,29 @@ def follow(
     -------
     float32 (x,), NaN where the prior is
     """
-    cuts, width = cost.shape
-    lowest, highest = _limit(low, width, -0.5), _limit(high, width, cuts - 1.5)
-    rows = np.full(width, np.nan, np.float32)
-    known = np.isfinite(prior)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(np.int8), [0]])))
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+    limits = limits_of(low, high, picture.shape)
+    rows = np.full(len(prior), np.nan, np.float32)
+    for start, stop in runs(prior):
         part = slice(start, stop)
-        course = np.clip(prior[part], lowest[part], np.maximum(lowest[part], highest[part]))
-        limits = (np.maximum(lowest[part], course - reach), np.minimum(highest[part], course + reach))
-        rows[part] = _path(cost[:, part], course, limits, max_jump, stiffness, pinned=False)
+        bounds = limits[0][part], np.maximum(limits[0][part], limits[1][part])
+        course = np.clip(prior[part], *bounds)
+        lowest, highest = np.maximum(bounds[0], course - reach), np.minimum(bounds[1], course + reach)
+        strip = cut_strip(picture, start, course, *_span(course, lowest, highest))
+        cost = _within(strip, strip.costs(edge, patterns[:, part], contrast), course, lowest, highest, ends=False)
+        rows[part] = np.clip(_along(course, cost, strip, MAX_JUMP), *bounds)
     return rows
 
 
-def shift_between(costs: Mapping[int, Cost], rows: Rows, *, furthest: int = 40, block: int = 32) -> Rows:
-    """How far the surfaces of one B-scan have to move along the depth to lie on the edges of another.
+def movement(costs: Sequence[Floats], *, block: int = 32) -> Rows:
+    """How far the surfaces of one B-scan have to move along the depth to suit another: eyes move between the two.
 
-    Eyes move between two B-scans. All surfaces are moved together, by a distance that changes slowly over the width.
+    All surfaces move together, by a distance that changes slowly over the width.
 
     Parameters
     ----------
     costs
-        Of the other B-scan, by the index of each surface.
-    rows
-        float32 (surfaces, x) of the first B-scan.
-    furthest
-        Largest distance looked for, in rows.
+        Per surface, float32 (distance, x): cost of moving by so far, the middle entry being no movement; 0 in columns
+        where the surface is not.
     block
         Columns that move together.
 
@@ -289,15 +146,98 @@ def shift_between(costs: Mapping[int, Cost], rows: Rows, *, furthest: int = 40, 
     -------
     float32 (x,)
     """
-    width = rows.shape[1]
-    moves = np.arange(-furthest, furthest + 1)
-    total = np.zeros((width, len(moves)), np.float32)
-    for index, cost in costs.items():
-        known = np.flatnonzero(np.isfinite(rows[index]))
-        cut = np.floor(rows[index][known] + 1).astype(np.intp)
-        total[known] += cost[np.clip(cut[:, None] + moves, 0, len(cost) - 1), known[:, None]]
+    total = np.sum(costs, axis=0).T  # (x, distance)
+    width, distances = total.shape
     starts = np.arange(0, width, block)
-    per_block = np.add.reduceat(total, starts, axis=0)
-    chosen = moves[_cheapest(per_block, 4, STIFFNESS * block)]
-    middles = np.minimum(starts + block / 2, width - 1)
-    return np.interp(np.arange(width), middles, chosen).astype(np.float32)
+    per_block = np.add.reduceat(total, starts, axis=0).astype(np.float32)
+    chosen = cheapest_path(per_block, 4, STIFFNESS * block) - distances // 2
+    moved = np.interp(np.arange(width), np.minimum(starts + block / 2, width - 1), chosen)
+    return np.asarray(moved, np.float32)
+
+
+def cheapest_path(costs: Floats, max_jump: int, stiffness: float) -> npt.NDArray[np.intp]:
+    """Entry per column of the cheapest path.
+
+    Parameters
+    ----------
+    costs
+        float32 (x, entry).
+    max_jump
+        Most entries between neighbouring columns.
+    stiffness
+        Cost of one entry's jump, times the square of how many.
+    """
+    width, entries = costs.shape
+    steps = np.arange(-max_jump, max_jump + 1)
+    bend = (stiffness * steps.astype(np.float32) ** 2)[:, None]
+    padded = np.full(entries + 2 * max_jump, np.inf, np.float32)
+    # Row s of the window holds, for each entry, the total of the entry s - max_jump away in the column before.
+    window = np.lib.stride_tricks.sliding_window_view(padded, entries)
+    total = padded[max_jump : max_jump + entries]
+    total[:] = costs[0]
+    came = np.empty((width, entries), np.int8)
+    for column in range(1, width):
+        reached = window + bend
+        came[column] = reached.argmin(axis=0)
+        np.add(reached.min(axis=0), costs[column], out=total)
+        total -= total.min()  # float32 keeps its precision over many columns
+    path = np.empty(width, np.intp)
+    path[-1] = int(total.argmin())
+    for column in range(width - 1, 0, -1):
+        path[column - 1] = path[column] + steps[came[column, path[column]]]
+    return path
+
+
+def limits_of(low: npt.ArrayLike | None, high: npt.ArrayLike | None, shape: tuple[int, ...]) -> tuple[Rows, Rows]:
+    """Lowest and highest row per column (x,), the picture's edges where there is no other limit."""
+    edges = np.float32(-0.5), np.float32(shape[0] - 0.5)
+    given = (np.full(shape[1], np.nan) if limit is None else np.asarray(limit, np.float32) for limit in (low, high))
+    lowest, highest = (np.where(np.isnan(limit), edge, limit) for limit, edge in zip(given, edges, strict=True))
+    return np.asarray(lowest, np.float32), np.asarray(highest, np.float32)
+
+
+def runs(rows: Rows) -> list[tuple[int, int]]:
+    """Start and stop of each run of columns in which a curve (x,) is there.
+
+    Examples
+    --------
+    >>> runs(np.array([np.nan, 1, 2, np.nan, 3], np.float32))
+    [(1, 3), (4, 5)]
+    """
+    there = np.concatenate([[False], np.isfinite(rows), [False]])
+    edges = np.flatnonzero(there[1:] != there[:-1])
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _span(course: Rows, lowest: Rows, highest: Rows) -> tuple[int, int]:
+    """First and last whole distance from a course that limits allow somewhere, with the course itself."""
+    return min(int(np.floor((lowest - course).min())), -1), max(int(np.ceil((highest - course).max())), 1)
+
+
+def _within(strip: Strip, cost: Floats, course: Rows, lowest: Rows, highest: Rows, *, ends: bool) -> Floats:
+    """Costs with what lies outside limits forbidden; `ends`: and at both ends all but the course."""
+    distance = np.arange(len(cost))[:, None] - strip.reach
+    # Half a row of play, because limits lie between the places that are judged.
+    outside = (course + distance < lowest - 0.5) | (course + distance > highest + 0.5)
+    if ends:
+        outside[:, [0, -1]] = distance != 0
+    return np.where(outside, _NEVER, cost)
+
+
+def _along(course: Rows, cost: Floats, strip: Strip, max_jump: int) -> Rows:
+    """Rows of the cheapest path through costs (offset, x), to a fraction of a row."""
+    costs = np.ascontiguousarray(cost.T)
+    path = cheapest_path(costs, max_jump, STIFFNESS)
+    return np.asarray(course + (path - strip.reach) + _fractions(costs, path), np.float32)
+
+
+def _fractions(costs: Floats, path: npt.NDArray[np.intp]) -> Floats:
+    """How far from the path the cost is least in each column (x,), by a parabola through it and its neighbours."""
+    columns = np.arange(len(path))
+    upper, lower = np.maximum(path - 1, 0), np.minimum(path + 1, costs.shape[1] - 1)
+    above, here, below = (costs[columns, entry] for entry in (upper, path, lower))
+    bend = above - 2 * here + below
+    # A path on a slope of the cost or beside what is forbidden stays where it is.
+    lowest = (here < above) & (here < below) & (np.maximum(above, below) < _NEVER)
+    shift = np.divide((above - below) / 2, bend, out=np.zeros_like(here), where=lowest)
+    return np.asarray(np.clip(shift, -0.5, 0.5), np.float32)
