@@ -80,6 +80,9 @@ def _edge(above: str, below: str) -> Edge:
         return "bright-to-dark"
     if above in _DARK and below in _BRIGHT:
         return "dark-to-bright"
-    if above.endswith("RPE") and below in ("choroid", ""):
+    if (above.endswith("RPE") and below in ("choroid", "")) or (above == "RNFL" and below.startswith("GCL")):
         return "bright-to-dark"
+    if above == "EZ" and below == "RPE":
+        # Between the two lies the dark gap that the outer segments' tips leave.
+        return "dark-to-bright"
     return "any"
