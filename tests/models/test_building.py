@@ -47,6 +47,22 @@ def test_segmenter_answers_for_every_pixel_and_learns_everywhere(encoder: str, d
     assert lacking_gradient(model) == []
 
 
+@pytest.mark.parametrize(
+    ("encoder", "decoder"), [("unet-plain", "unet-plain"), ("unet-plain", "unetplusplus"), *EVERY[1:2]]
+)
+def test_convolutions_and_downsamplings_are_as_asked_for(encoder: str, decoder: str) -> None:
+    def count(**knobs: int) -> int:
+        model = build_segmenter(settings(encoder, decoder), 1, 3, **knobs)
+        assert model(torch.randn(2, 1, 64, 65)).shape == (2, 3, 64, 65)
+        assert model.downsampling == 2 ** knobs["downsamplings"]
+        return sum(isinstance(part, nn.Conv2d) for part in model.modules())
+
+    few, more = count(downsamplings=3, convs_per_level=1), count(downsamplings=3, convs_per_level=3)
+    # Two more in every level: four of the encoder where it is the plain one, three of the decoder where it is.
+    assert more - few == 2 * (4 * (encoder == "unet-plain") + 3 * (decoder == "unet-plain"))
+    assert count(downsamplings=4, convs_per_level=1) > few
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_classifier_answers_at_any_size_and_learns_everywhere(encoder: str) -> None:
     model = build_classifier(settings(encoder), in_channels=1, num_tags=4)

@@ -104,17 +104,21 @@ def test_round_two_goes_one_step_around_the_winner_and_may_find_a_better_one(com
     assert chosen(trained) == ["unet-plain-c2-w8-d3"]
 
 
-candidates = st.builds(
-    Candidate,
-    architecture=st.sampled_from(["unet-plain", "unetplusplus", "fpn"]),
-    encoder=st.sampled_from(["unet-plain", "resnet18"]),
-    convs_per_level=st.integers(1, 5),
-    base_width=st.integers(4, 256),
-    downsamplings=st.integers(1, 6),
-)
+@st.composite
+def candidates(draw):
+    architecture = draw(st.sampled_from(["unet-plain", "unetplusplus", "fpn"]))
+    encoder = draw(st.sampled_from(["unet-plain", "resnet18"]))
+    plain = architecture == encoder == "unet-plain"
+    return Candidate(
+        architecture=architecture,
+        encoder=encoder,
+        convs_per_level=draw(st.integers(1, 5)),
+        base_width=draw(st.integers(4, 256)),
+        downsamplings=draw(st.integers(1, 6) if plain else st.integers(3, 5)),
+    )
 
 
-@given(candidates, st.integers(1, 64), st.integers(6, 11))
+@given(candidates(), st.integers(1, 64), st.integers(6, 11))
 def test_neighbours_differ_in_one_knob_that_shows_and_fit_the_windows(winner, blocks, power):
     width, height = 16 * blocks, 2**power
     found = neighbours(winner, width, height)
@@ -147,11 +151,34 @@ def test_a_target_is_the_model_whatever_it_scores(compute):
         ('candidates=[{"base_width":4},{"base_width":4}]', "two candidates are the same network"),
         ('candidates=[{"downsamplings":7}]', "downsamplings"),
         ("candidates=[]", "candidates"),
+        ('candidates=[{"encoder":"resnet18","downsamplings":2}]', "need 3, 4 or 5 downsamplings"),
     ],
 )
 def test_settings_that_windows_do_not_allow_are_refused_with_the_mend(assignment, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_config(OCT, assignments=[*SMALL, assignment])
+
+
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        ('{"architecture":"unett"}', "no decoder 'unett'"),
+        ('{"encoder":"resnet1"}', "no encoder 'resnet1'"),
+        ('{"architecture":"linknet","encoder":"mit_b0"}', "'mit_b0' cannot be used like that"),
+        ('{"architecture":"deeplabv3plus","downsamplings":5}', "do not fit together with 5 downsamplings"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_refused_before_the_first_one_trains(second, sentence, compute):
+    assignments = [f'candidates=[{{"base_width":4,"downsamplings":2}},{second}]']
+    config = build_config(OCT, assignments=[*SMALL, *assignments])
+    with pytest.raises(ConfigError, match=sentence):
+        next(OCT.stages(config, layer_set(), 0, compute))
+
+
+def test_round_two_leaves_out_what_the_library_has_not(compute):
+    only = 'candidates=[{"architecture":"fpn","encoder":"mit_b0","downsamplings":5}]'
+    _, trained = race({}, compute, [only, "search=true"])
+    assert [entry["name"] for entry in trained.candidates] == ["fpn-mit_b0-d5"]
 
 
 @pytest.mark.parametrize(

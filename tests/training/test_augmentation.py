@@ -47,6 +47,28 @@ def test_same_generator_same_result_and_types_are_kept(shape: tuple[int, ...]) -
     assert one[1].dtype == torch.uint8
 
 
+def test_layers_are_mirrored_left_and_right_and_never_put_upside_down() -> None:
+    images, labels = batch(6, 10, count=32)
+    images, labels = images[:1].expand_as(images), labels[:1].expand_as(labels)
+    moved, places = run(only(flip=True, upside_down=False), images, labels)
+    mirrored = [torch.allclose(image, images[0].flip(2), atol=1e-4) for image in moved]
+    assert 0 < sum(mirrored) < 32
+    for flipped, image, label in zip(mirrored, moved, places, strict=True):
+        assert flipped or torch.allclose(image, images[0], atol=1e-4)
+        assert torch.equal(label, labels[0].flip(1) if flipped else labels[0])
+
+
+def test_speckle_grows_with_brightness_and_leaves_the_dark_as_it_is() -> None:
+    steps = torch.tensor([-1.0, 0.0, 1.0, 3.0]).repeat_interleave(400).view(1, 1, 40, 40).expand(64, -1, -1, -1)
+    labels = torch.zeros(64, 40, 40, dtype=torch.int64)
+    moved, places = run(only(speckle=0.3), steps, labels)
+    spread = (moved - steps).flatten(1).view(64, 4, 400).std(dim=(0, 2))
+    assert spread[0] == 0
+    # Multiplied noise: its spread is in proportion to the distance from the darkest pixel.
+    assert torch.allclose(spread[1:] / torch.tensor([1.0, 2.0, 4.0]), spread[1].expand(3), rtol=0.1)
+    assert torch.equal(places, labels)
+
+
 def test_mirroring_and_quarter_turns_give_the_eight_symmetries_of_the_square() -> None:
     images, labels = batch(8, 8, count=64)
     images, labels = images[:1].expand_as(images), labels[:1].expand_as(labels)

@@ -81,7 +81,13 @@ def build_segmenter(
         from napari_medseg.models.smp import build_smp_parts
 
         smp_encoder, decoder, channels, kernel_size = build_smp_parts(
-            config.decoder, config.encoder, in_channels, config.encoder_weights, config.base_width, downsamplings
+            config.decoder,
+            config.encoder,
+            in_channels,
+            config.encoder_weights,
+            config.base_width,
+            downsamplings,
+            convs_per_level,
         )
         return Segmenter(smp_encoder, decoder, channels, num_outputs, kernel_size)
     if config.encoder == PLAIN:

@@ -43,29 +43,31 @@ DEPTH = 5
 class RegisteredPlainEncoder(PlainEncoder):
     """`PlainEncoder` with the methods that the library calls on an encoder; the weights have the same names."""
 
-    def __init__(self, base_width: int, depth: int = LEVELS - 1, output_stride: int = 32) -> None:
-        super().__init__(3, level_widths(base_width, depth + 1))
+    def __init__(self, base_width: int, depth: int = LEVELS - 1, output_stride: int = 32, per_level: int = 2) -> None:
+        super().__init__(3, level_widths(base_width, depth + 1), per_level)
+        self._per_level = per_level
         self.output_stride = min(output_stride, self.downsampling)
 
     def set_in_channels(self, in_channels: int, pretrained: bool = False) -> None:
         """Take images of another number of channels; the first level starts anew."""
-        self.levels[0] = convolutions(in_channels, self.out_channels[0])
+        self.levels[0] = convolutions(in_channels, self.out_channels[0], self._per_level)
         initialise(self.levels[0])
 
     def make_dilated(self, output_stride: int) -> None:
         """Nothing to do: the deepest level's stride of 16 is the one that dilated encoders are brought to."""
 
 
-def register_plain(base_width: int = _DEFAULT_BASE_WIDTH) -> str:
-    """Put the plain encoder of a width into the library's registry and return its name there.
+def register_plain(base_width: int = _DEFAULT_BASE_WIDTH, per_level: int = 2) -> str:
+    """Put the plain encoder of a width and a number of convolutions per level into the library's registry.
 
-    Encoders of the library take no settings from outside, so each width has a name: ``unet-plain`` at 64 channels,
-    ``unet-plain-16`` at 16.
+    Encoders of the library take no settings from outside, so each of them has a name, which is returned:
+    ``unet-plain`` at 64 channels, ``unet-plain-16`` at 16, ``unet-plain-16-3`` with three convolutions per level.
     """
-    name = PLAIN if base_width == _DEFAULT_BASE_WIDTH else f"{PLAIN}-{base_width}"
+    name = PLAIN if base_width == _DEFAULT_BASE_WIDTH and per_level == 2 else f"{PLAIN}-{base_width}"
+    name = name if per_level == 2 else f"{name}-{per_level}"
     registry[name] = {
         "encoder": RegisteredPlainEncoder,
-        "params": {"base_width": base_width},
+        "params": {"base_width": base_width, "per_level": per_level},
         "pretrained_settings": {},
     }
     return name
@@ -89,7 +91,13 @@ def build_smp_encoder(name: str, in_channels: int, weights: str | None, depth: i
 
 
 def build_smp_parts(
-    decoder: str, encoder: str, in_channels: int, weights: str | None, base_width: int, depth: int | None = None
+    decoder: str,
+    encoder: str,
+    in_channels: int,
+    weights: str | None,
+    base_width: int,
+    depth: int | None = None,
+    convs_per_level: int = 2,
 ) -> tuple[nn.Module, nn.Module, int, int]:
     """Encoder, decoder, the decoder's channels and the kernel size of the head that belongs to it.
 
@@ -108,11 +116,13 @@ def build_smp_parts(
         finest level has a quarter of that, the library's own default at 64.
     depth
         How often the encoder halves the image; None: 4 times for the plain one, else 5.
+    convs_per_level
+        Convolutions per level of the plain encoder.
 
     Raises
     ------
     ConfigError
-        As for `build_smp_encoder`, or there is no such decoder.
+        As for `build_smp_encoder`, there is no such decoder, or it does not work on this encoder.
     """
     if decoder not in DECODERS:
         raise ConfigError(_unknown("decoder", decoder, [PLAIN, *DECODERS]))
@@ -121,7 +131,7 @@ def build_smp_parts(
     settings: dict[str, Any] = {}
     if decoder in DECODERS_WITH_WIDTHS:
         settings["decoder_channels"] = decoder_widths(encoder, base_width, depth)[::-1]
-    name = register_plain(base_width) if encoder == PLAIN else encoder
+    name = register_plain(base_width, convs_per_level) if encoder == PLAIN else encoder
     model = _guarded(
         encoder,
         weights,
@@ -178,6 +188,9 @@ def _guarded(encoder: str, weights: str | None, build: Any) -> Any:
             f"Weights '{weights}' of encoder '{encoder}' could not be fetched ({error}): connect to the internet once, "
             "or train without pretrained weights."
         ) from error
+    except ValueError as error:
+        # The library refuses depths and decoders that an encoder does not have.
+        raise ConfigError(f"Encoder '{encoder}' cannot be used like that: {error}") from error
 
 
 def _described(encoder: Any, depth: int) -> nn.Module:

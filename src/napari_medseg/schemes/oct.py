@@ -60,6 +60,12 @@ class Candidate(Settings):
     base_width: int = Field(32, ge=4, le=256, description="Kernels of the finest level; each level doubles them.")
     downsamplings: int = Field(4, ge=1, le=6, description="How often the encoder halves the image.")
 
+    @model_validator(mode="after")
+    def _has_depth(self) -> Self:
+        if not (self.encoder == self.architecture == PLAIN or 3 <= self.downsamplings <= 5):
+            raise ValueError("parts of segmentation-models-pytorch need 3, 4 or 5 downsamplings")
+        return self
+
     @property
     def has_convs(self) -> bool:
         """Whether the number of convolutions is a knob of it."""
@@ -264,15 +270,26 @@ class OctScheme(Scheme):
 
 def race_candidates(parts: OctParts) -> Generator[Stage, StageResult, list[Entry]]:
     """Train the candidates of round 1, and where it is asked for those of round 2, one step around the best so far."""
+    for candidate in parts.config.candidates:
+        parts.try_out(candidate)
     league: list[Entry] = []
     for candidate in parts.config.candidates:
         league.append((yield from _race(parts, candidate, 1)))
     if parts.config.search:
         raced = {entry.candidate.name for entry in league}
-        for candidate in neighbours(best_entry(league).candidate, parts.config.window_width, parts.height):
-            if candidate.name not in raced:
-                league.append((yield from _race(parts, candidate, 2)))
+        around = neighbours(best_entry(league).candidate, parts.config.window_width, parts.height)
+        for candidate in (c for c in around if c.name not in raced and _works(parts, c)):
+            league.append((yield from _race(parts, candidate, 2)))
     return league
+
+
+def _works(parts: OctParts, candidate: Candidate) -> bool:
+    """Whether there is such a network: some encoders and decoders of the library have one depth alone."""
+    try:
+        parts.try_out(candidate)
+    except ConfigError:
+        return False
+    return True
 
 
 def _race(parts: OctParts, candidate: Candidate, number: int) -> Generator[Stage, StageResult, Entry]:

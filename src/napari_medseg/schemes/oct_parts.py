@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_medseg.data.windows import WidthWindows, power_of_two
+from napari_medseg.errors import ConfigError
 from napari_medseg.schemes.base import Trained
 from napari_medseg.schemes.oct_league import Entry, title_of
 from napari_medseg.structures import Image, MaskClass, TrainingCase, TrainingSet
@@ -96,6 +97,28 @@ class OctParts:
         if _is_same_network(network, self.start):
             load_matching_weights(network, self.start, "segmenter")
         return network
+
+    def try_out(self, candidate: Candidate) -> None:
+        """Build a candidate's network and show it one small image, so that none fails after others were trained.
+
+        Raises
+        ------
+        ConfigError
+            There is no such network, or its parts do not go together.
+        """
+        import torch
+
+        side = 2 * 2**candidate.downsamplings
+        # What is drawn here must shift nothing of the training.
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            network = build_network(candidate, self.intensity.channels, len(self.classes) + 1).eval()
+            try:
+                network(torch.zeros(1, self.intensity.channels, side, side))
+            except RuntimeError as error:
+                raise ConfigError(
+                    f"Candidate '{candidate.name}' cannot be used: its encoder and architecture do not fit together "
+                    f"with {candidate.downsamplings} downsamplings; choose another number or another architecture."
+                ) from error
 
     def stage(self, candidate: Candidate, network: nn.Module) -> Stage:
         """The stage that trains a candidate."""
