@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 
 from napari_medseg.api import MeasureOptions, measure
 from napari_medseg.cli import main
@@ -142,6 +143,25 @@ def test_layers_are_known_by_name_or_named(tmp_path: Path) -> None:
     assert named[0].structure == "background/upper to lower/background"
     with pytest.raises(ConfigError, match="no class 'top'"):
         measure([path], options=MeasureOptions(layers=("top", "lower")))
+
+
+def test_masks_of_other_programs_get_names_and_a_pile(tmp_path: Path, capsys) -> None:
+    labels = volume()[5]
+    labels[60:] = np.where(labels[60:] == 0, 9, labels[60:])
+    Picture.fromarray(labels).save(tmp_path / "mask.png")
+    plain = measure([tmp_path / "mask.png"])
+    assert {r.structure for r in plain if r.pixels} == {"label 1", "label 2", "label 3", "label 9"}
+    names = "1=RNFL,2=GCL+IPL,3=RPE,9=deeper"
+    layers = "background,RNFL,GCL+IPL,RPE,deeper"
+    arguments = ["measure", str(tmp_path / "mask.png"), "--classes", names, "--layers", layers, "--json"]
+    assert main(arguments) == 0
+    rows = {r["structure"]: r for r in json.loads(capsys.readouterr().out)["rows"] if r["measure"] == "thickness"}
+    assert set(rows) == {"ILM to RPE/deeper", "RNFL", "GCL+IPL", "RPE"}
+    assert rows["RPE"]["mean_px"] == pytest.approx((labels[:, 20:] == 3).sum(axis=0).mean())
+    assert main([*arguments[:4], "--layers", "RNFL,shadow"]) == 1
+    assert "no class 'shadow'" in capsys.readouterr().err
+    assert main([*arguments[:4], "--layers", "background,RNFL"]) == 1
+    assert "name more" in capsys.readouterr().err
 
 
 @pytest.fixture

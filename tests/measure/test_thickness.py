@@ -152,3 +152,10 @@ def test_summary_of_nothing_is_nan_with_no_coverage() -> None:
     found = summarize(np.full((2, 3), np.nan))
     assert np.isnan(found.mean)
     assert (found.coverage, found.columns) == (0.0, 0)
+
+
+def test_numbers_beyond_the_classes_are_not_known() -> None:
+    labels = np.zeros((8, 3), np.uint16)
+    labels[2:4], labels[4:6], labels[3, 2] = 1, 3, 257
+    whole = thickness_maps(labels, PILE, TARGETS, None)[0].pixels
+    np.testing.assert_array_equal(whole, [[4, 4, np.nan]])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_medseg.data.dataset_file import color_for
 from napari_medseg.data.forms import fovea_of
 from napari_medseg.data.label_files import open_labels
 from napari_medseg.data.naming import stem_of
@@ -18,10 +21,11 @@ from napari_medseg.io.labels import read_labels
 from napari_medseg.measure.etdrs import Laterality
 from napari_medseg.measure.registry import measure as measure_subject
 from napari_medseg.measure.rows import Row, csv_text
+from napari_medseg.measure.sizes import count_values
 from napari_medseg.measure.space import space_of, space_of_millimeters
 from napari_medseg.measure.subject import Subject, with_scan
 from napari_medseg.measure.targets import surfaces_of_known_names, surfaces_of_names
-from napari_medseg.structures import Image, Kind, Progress, Surface
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, ArrayLike, Image, Kind, MaskClass, Progress, Surface
 
 if TYPE_CHECKING:
     from napari_medseg.data.dataset import Dataset
@@ -44,8 +48,10 @@ class MeasureOptions:
         Centre of the ETDRS grid as (bscan, column) from 0.
     laterality
         Which eye.
+    classes
+        Names of the labels' values; None: as the file says, and for one that says nothing ``label 1``, ``label 2``, ...
     layers
-        Names of classes that are layers, from top to bottom.
+        Names of classes that are layers, from top to bottom (`napari_medseg.measure.targets.surfaces_of_names`).
     spans
         Further stretches to measure, each from one surface to another.
     """
@@ -54,6 +60,7 @@ class MeasureOptions:
     spacing: tuple[float, ...] | None = None
     fovea: tuple[float, float] | None = None
     laterality: Laterality = ""
+    classes: Mapping[int, str] | None = None
     layers: tuple[str, ...] = ()
     spans: tuple[tuple[str, str], ...] = ()
 
@@ -143,18 +150,32 @@ def subject_of_file(
     from napari_medseg.io import read
 
     found = read_labels(path)
+    classes = _named(options.classes) or found.classes or _unnamed(found.labels)
     subject = Subject(
         name=stem_of(Path(path)),
         labels=found.labels,
-        classes=found.classes,
+        classes=classes,
         space=space_of(len(found.labels.shape), found.spacing, found.units),
-        surfaces=surfaces or surfaces_of_known_names(found.classes),
+        surfaces=surfaces or surfaces_of_known_names(classes),
     )
     if subject.surfaces or options.layers:
         subject = replace(subject, kind="oct")
     if image is not None:
         subject = _with_image(subject, read(image, kind=options.kind, series=series))
     return with_options(subject, options)
+
+
+def _named(names: Mapping[int, str] | None) -> tuple[MaskClass, ...]:
+    return tuple(
+        MaskClass(value=value, name=name, color=color_for(i))
+        for i, (value, name) in enumerate(sorted((names or {}).items()))
+    )
+
+
+def _unnamed(labels: ArrayLike) -> tuple[MaskClass, ...]:
+    """Classes of a file that names none."""
+    drawn = np.flatnonzero(count_values(labels)[:NOT_LOOKED_AT])
+    return _named({int(value): f"label {value}" for value in drawn if value != BACKGROUND})
 
 
 def subject_of_case(dataset: Dataset, case: Case, options: MeasureOptions | None = None) -> Subject:

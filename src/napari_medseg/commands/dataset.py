@@ -61,7 +61,7 @@ def _add_import(actions: Any) -> None:
     for name in ("tag", "grade", "group", "source", "laterality"):
         parser.add_argument(f"--{name}", dest=f"{name}_column", metavar="COL", help=f"column that holds the {name}")
     parser.add_argument(
-        "--classes", type=_classes, metavar="VALUE=NAME,...", help="what the values in masks mean; 'background' is 0"
+        "--classes", type=value_names, metavar="VALUE=NAME,...", help="what the values in masks mean; 'background' is 0"
     )
     parser.add_argument("--ignore", type=_values, default=[], metavar="VALUE,...", help="values: not looked at")
     parser.add_argument("--instances", metavar="NAME", help="masks hold object numbers of this one class")
@@ -276,7 +276,8 @@ def _values(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def _classes(text: str) -> dict[int, str]:
+def value_names(text: str) -> dict[int, str]:
+    """``1=gland,2=stroma`` as names by value, for arguments."""
     classes: dict[int, str] = {}
     for part in text.split(","):
         value, sep, name = part.partition("=")

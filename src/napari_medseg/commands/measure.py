@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_medseg.commands import Result
 from napari_medseg.commands._reporting import ConsoleReport
+from napari_medseg.commands.dataset import value_names
 from napari_medseg.commands.info import add_reading_options
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", metavar="CSV", help="where to write the table")
     parser.add_argument("--image", metavar="I", help="the image of a single label file: spacing, eye, place of B-scans")
     parser.add_argument("--model", metavar="MODEL", help="the model that drew the labels: names the layers")
+    parser.add_argument(
+        "--classes", type=value_names, metavar="VALUE=NAME,...", help="names of the values, where the file has none"
+    )
     parser.add_argument("--layers", metavar="A,B,...", help="classes that are layers, from top to bottom")
     parser.add_argument(
         "--span", action="append", default=[], metavar="UPPER:LOWER", help="also from one surface to another"
@@ -44,6 +48,7 @@ def run(args: argparse.Namespace) -> Result:
         spacing=parse_spacing(args.spacing or ""),
         fovea=_fovea(args.fovea),
         laterality=args.laterality or "",
+        classes=args.classes,
         layers=tuple(name.strip() for name in (args.layers or "").split(",") if name.strip()),
         spans=tuple(_span(text) for text in args.span),
     )

@@ -18,7 +18,8 @@ def count_values(labels: ArrayLike, progress: Progress | None = None) -> npt.NDA
     counts = np.zeros(_VALUES, np.int64)
     for index in range(slices):
         plane = np.asarray(labels[index] if len(labels.shape) > 2 else labels[...])
-        counts += np.bincount(plane.reshape(-1), minlength=_VALUES)[:_VALUES]
+        # Numbers beyond 255 are no classes; they fall on the value that counts for nothing.
+        counts += np.bincount(np.clip(plane, 0, _VALUES - 1).reshape(-1), minlength=_VALUES)
         if progress is not None:
             progress(index + 1, slices, "")
     return counts

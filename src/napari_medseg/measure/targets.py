@@ -100,14 +100,31 @@ def targets_of(
 
 
 def surfaces_of_names(layers: Sequence[str]) -> tuple[Surface, ...]:
-    """Surfaces between layers that are named from top to bottom; the background is above the first and below the last.
+    """Surfaces between layers that are named from top to bottom.
 
+    Background lies above the first and below the last, unless that is the vitreous or the sclera; a list that begins or
+    ends with the word ``background`` is taken as it is.
+
+    Raises
+    ------
+    ConfigError
+        There is no layer between two others.
+
+    Examples
+    --------
     >>> [surface.name for surface in surfaces_of_names(["RNFL", "GCL"])]
     ['ILM', 'RNFL/GCL', 'GCL/background']
+    >>> [surface.name for surface in surfaces_of_names(["background", "RNFL", "the rest"])]
+    ['ILM', 'RNFL/the rest']
     """
-    upper = [] if layers[0] == _OUTERMOST[0] else [BACKGROUND_WORD]
-    lower = [] if layers[-1] == _OUTERMOST[1] else [BACKGROUND_WORD]
-    return surfaces_of_pile([*upper, *layers, *lower])
+    pile = list(layers)
+    if BACKGROUND_WORD not in (layers[0], layers[-1]):
+        upper = [] if layers[0] == _OUTERMOST[0] else [BACKGROUND_WORD]
+        lower = [] if layers[-1] == _OUTERMOST[1] else [BACKGROUND_WORD]
+        pile = [*upper, *layers, *lower]
+    if len(pile) < 3:
+        raise ConfigError("Layers are named from top to bottom, and one of them lies between two others: name more.")
+    return surfaces_of_pile(pile)
 
 
 def surfaces_of_known_names(classes: Sequence[MaskClass]) -> tuple[Surface, ...]:

@@ -120,8 +120,9 @@ def thickness_maps(
     count = 1 if len(labels.shape) == 2 else labels.shape[0]
     found = np.empty((len(targets), count, labels.shape[-1]), np.float32)
     for index in range(count):
-        bscan = np.asarray(labels[index] if len(labels.shape) > 2 else labels[...]).astype(np.uint8, copy=False)
-        found[:, index] = bscan_thickness(bscan, pile, targets)
+        bscan = np.asarray(labels[index] if len(labels.shape) > 2 else labels[...])
+        # Numbers beyond 255 are no classes: whoever wrote them, nothing is known there.
+        found[:, index] = bscan_thickness(np.clip(bscan, 0, NOT_LOOKED_AT).astype(np.uint8), pile, targets)
         if progress is not None:
             progress(index + 1, count, "")
     return tuple(ThicknessMap(target=t, pixels=p, axial=axial) for t, p in zip(targets, found, strict=True))
