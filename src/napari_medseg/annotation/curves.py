@@ -7,12 +7,13 @@ lie in whole columns; rows are those of `napari_medseg.annotation.surfaces`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
+from napari_medseg.annotation.acts import Changes, Place, RememberedCurves
 from napari_medseg.annotation.curve import Curve
 from napari_medseg.annotation.guide import Guide
 from napari_medseg.annotation.surfaces import Columns, Labels, Rows, surfaces_of_labels
@@ -21,36 +22,9 @@ from napari_medseg.structures import Surface
 
 #: How far beyond its neighbour a click may lie and still mean the neighbour's own row.
 FORGIVEN = 2.0
-#: Acts that can be undone.
-REMEMBERED = 200
-
-#: Index of a surface in a B-scan.
-Place = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What an act changed in one B-scan.
-
-    Parameters
-    ----------
-    bscan
-        Index of the B-scan.
-    columns
-        bool (x,): where the rows of some surface changed.
-    before
-        float32 (surfaces, x): the rows until then, as `surfaces.paint_surfaces` asks for them.
-    """
-
-    bscan: int
-    columns: npt.NDArray[np.bool_]
-    before: Rows
-
-
-Changes = tuple[Change, ...]
-
-
-class Curves:
+class Curves(RememberedCurves):
     """Curves of all B-scans of an image, with undo.
 
     Parameters
@@ -75,44 +49,26 @@ class Curves:
     def __init__(
         self, surfaces: Sequence[Surface], shape: tuple[int, int, int], bscan: Callable[[int], npt.NDArray[np.generic]]
     ) -> None:
-        self.surfaces = tuple(surfaces)
-        self.shape = shape
+        super().__init__(surfaces, shape)
         self._guide = Guide([surface.edge for surface in surfaces], bscan)
-        self._curves: dict[Place, Curve] = {}
-        self._done: list[dict[Place, Curve]] = []  # curves as they were before each act
-        self._undone: list[dict[Place, Curve]] = []
-
-    # What is there
-
-    def curve(self, bscan: int, surface: int) -> Curve:
-        """One curve; empty where nothing was drawn."""
-        return self._curves.get((bscan, surface)) or Curve.empty(self.shape[2])
-
-    def rows(self, bscan: int) -> Rows:
-        """Rows of a B-scan, float32 (surfaces, x); a copy."""
-        return np.stack([self.curve(bscan, s).rows for s in range(len(self.surfaces))])
-
-    def pinned(self, bscan: int) -> npt.NDArray[np.bool_]:
-        """Where a person set an anchor, bool (surfaces, x)."""
-        found = np.zeros((len(self.surfaces), self.shape[2]), bool)
-        for s in range(len(self.surfaces)):
-            found[s, sorted(self.curve(bscan, s).pinned)] = True
-        return found
-
-    def drawn_bscans(self) -> list[int]:
-        """B-scans with at least one curve, in order."""
-        return sorted({bscan for (bscan, _), curve in self._curves.items() if curve.anchors})
 
     def prepare(self, bscan: int) -> None:
         """Make a B-scan ready before it is clicked on, so that the first click waits for nothing."""
         self._guide.prepare(bscan)
 
-    def limits(self, bscan: int, surface: int) -> tuple[Rows, Rows]:
-        """Lowest and highest row that a surface can take in each column, (x,): its neighbours or the picture."""
+    def limits(self, bscan: int, surface: int, *, of_person: bool = False) -> tuple[Rows, Rows]:
+        """Lowest and highest row that a surface can take in each column, (x,): its neighbours or the picture.
+
+        Parameters
+        ----------
+        of_person
+            Only neighbours in which a person set an anchor.
+        """
         rows = self.rows(bscan)
-        top, bottom = np.float32(-0.5), np.float32(self.shape[1] - 0.5)
-        above = np.where(np.isnan(rows[:surface]), top, rows[:surface]).max(axis=0, initial=top)
-        below = np.where(np.isnan(rows[surface + 1 :]), bottom, rows[surface + 1 :]).min(axis=0, initial=bottom)
+        if of_person:
+            rows[[not self.curve(bscan, s).pinned for s in range(len(rows))]] = np.nan
+        above = np.fmax.reduce(rows[:surface], axis=0, initial=np.float32(-0.5))
+        below = np.fmin.reduce(rows[surface + 1 :], axis=0, initial=np.float32(self.shape[1] - 0.5))
         return above, below
 
     # Acts
@@ -120,7 +76,8 @@ class Curves:
     def add_anchor(self, bscan: int, surface: int, x: int, row: float, *, straight: bool = False) -> Changes:
         """Pin a curve to a point; it is drawn anew between the anchors on both sides.
 
-        In a gap the curve resumes here and runs on to the right.
+        In a gap the curve resumes here and runs on to the right. Beyond a neighbour in which a person set no anchor (it
+        was predicted, carried on, or taken from labels), the click counts and the neighbour gives way.
 
         Parameters
         ----------
@@ -130,9 +87,9 @@ class Curves:
         Raises
         ------
         AnnotationError
-            The point lies beyond a neighbouring surface, or outside the picture.
+            The point lies beyond a neighbouring surface that a person drew, or outside the picture.
         """
-        row = self._allowed_row(bscan, surface, x, row)
+        row, pushing = self._allowed_row(bscan, surface, x, row)
         curve = self.curve(bscan, surface).freed_around(x)
         left, right = curve.neighbours(x)
         straight_from = curve.straight - {x}
@@ -142,7 +99,7 @@ class Curves:
             straight_from |= {x}
         anchors = dict(sorted({**curve.anchors, x: row}.items()))
         edited = replace(curve, anchors=anchors, pinned=curve.pinned | {x}, straight=straight_from)
-        return self._draw(bscan, surface, edited, (left, x, right))
+        return self._draw(bscan, surface, edited, (left, x, right), pushing=pushing)
 
     def move_anchor(
         self, bscan: int, surface: int, x: int, to_x: int, to_row: float, *, going_on: bool = False
@@ -232,7 +189,7 @@ class Curves:
 
     def clear(self, bscan: int, surface: int) -> Changes:
         """Take all of a curve away."""
-        return self._act({(bscan, surface): Curve.empty(self.shape[2])})
+        return self.act({(bscan, surface): Curve.empty(self.shape[2])})
 
     def set_rows(
         self, bscan: int, rows: Rows, *, pinned: npt.NDArray[np.bool_] | None = None, remember: bool = True
@@ -256,10 +213,7 @@ class Curves:
             (bscan, s): Curve.of_rows(ordered[s], frozenset(map(int, np.flatnonzero(own[s]))))
             for s in range(len(self.surfaces))
         }
-        if not remember:
-            self._curves.update(curves)
-            return ()
-        return self._act(curves)
+        return self.act(curves, remember=remember)
 
     def set_from_labels(
         self, bscan: int, labels: Labels, pile: Sequence[int], *, columns: Columns = slice(None), remember: bool = True
@@ -292,7 +246,7 @@ class Curves:
             There is no such B-scan, or the first has no curves.
         """
         self._check_bscans(source, target)
-        return self._act(self._following(target, {source: self._drawn_rows(source)}))
+        return self.act(self._following(target, {source: self._drawn_rows(source)}))
 
     def fill_between(self, first: int, last: int) -> Changes:
         """Draw the curves of all B-scans between two, along the edges near the rows between. Curves there stay.
@@ -308,43 +262,25 @@ class Curves:
         found: dict[Place, Curve] = {}
         for bscan in range(first + 1, last):
             found |= self._following(bscan, sources)
-        return self._act(found)
-
-    # Undo
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is an act to undo."""
-        return bool(self._done)
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is an act to redo."""
-        return bool(self._undone)
-
-    def undo(self) -> Changes:
-        """Take the last act back; nothing happens without one."""
-        return self._swap(self._done, self._undone)
-
-    def redo(self) -> Changes:
-        """Do again what was undone last; nothing happens when something else was done since."""
-        return self._swap(self._undone, self._done)
+        return self.act(found)
 
     # How
 
-    def _allowed_row(self, bscan: int, surface: int, x: int, row: float) -> float:
+    def _allowed_row(self, bscan: int, surface: int, x: int, row: float) -> tuple[float, bool]:
+        """The row that a click means, and whether neighbours have to give way to it."""
         name = self.surfaces[surface].name
         if not 0 <= x < self.shape[2] or not -0.5 <= row <= self.shape[1] - 0.5:
             raise AnnotationError(f"{name} was not changed because the point lies outside the picture: click inside.")
-        low, high = (float(limit[x]) for limit in self.limits(bscan, surface))
-        if low - FORGIVEN <= row <= high + FORGIVEN:
-            return min(max(row, low), high)
-        rows, above = self.rows(bscan)[:, x], row < low
-        other = next(s for s in range(len(rows)) if s != surface and rows[s] == np.float32(low if above else high))
-        side = "above" if above else "below"
+        for of_person in (False, True):
+            low, high = (float(limit[x]) for limit in self.limits(bscan, surface, of_person=of_person))
+            if low - FORGIVEN <= row <= high + FORGIVEN:
+                return min(max(row, low), high), of_person
+        neighbours, beyond = (range(surface), low) if row < low else (range(surface + 1, len(self.surfaces)), high)
+        rows = self.rows(bscan)[:, x]
+        other = self.surfaces[next(s for s in neighbours if rows[s] == np.float32(beyond))].name
         raise AnnotationError(
-            f"{name} cannot lie {side} {self.surfaces[other].name}: click between its neighbours, or move "
-            f"{self.surfaces[other].name} first."
+            f"{name} cannot lie {'above' if row < low else 'below'} {other}: click between its neighbours, or move "
+            f"{other} first."
         )
 
     def _with_anchor(self, bscan: int, surface: int, x: int) -> Curve:
@@ -365,32 +301,52 @@ class Curves:
         return rows
 
     def _draw(
-        self, bscan: int, surface: int, curve: Curve, touched: Iterable[int | None], *, going_on: bool = False
+        self,
+        bscan: int,
+        surface: int,
+        curve: Curve,
+        touched: Iterable[int | None],
+        *,
+        going_on: bool = False,
+        pushing: bool = False,
     ) -> Changes:
         """Draw a curve anew from the first to the last of the touched anchors, and let the act be done."""
         inside = [x for x in touched if x is not None]
+        first, last = min(inside, default=0), max(inside, default=0)
+        columns = curve.columns or [self.shape[2]]
         rows = curve.rows.copy()
-        columns = curve.columns
-        outer = (min(inside, default=0), max(inside, default=0))
-        rows[outer[0] : outer[1] + 1] = np.nan
-        if columns:
-            rows[: columns[0]] = np.nan
-            rows[columns[-1] + 1 :] = np.nan
-        else:
-            rows[:] = np.nan
-        low, high = self.limits(bscan, surface)
-        for x in columns:
-            if outer[0] <= x <= outer[1]:
-                rows[x] = curve.anchors[x]
+        for part in (slice(first, last + 1), slice(columns[0]), slice(columns[-1] + 1, None)):
+            rows[part] = np.nan
+        for x, row in curve.anchors.items():
+            rows[x] = row if first <= x <= last else rows[x]
+        limits = self.limits(bscan, surface, of_person=pushing)
         for a, b in curve.intervals():
-            if outer[0] <= a and b <= outer[1]:
-                part = slice(a, b + 1)
-                if a in curve.straight:
-                    rows[part] = np.clip(_smooth(curve, a, b), low[part], high[part])
-                else:
-                    ends = {a: curve.anchors[a], b: curve.anchors[b]}
-                    rows[part] = self._guide.trace(bscan, surface, ends, low, high)[part]
-        return self._act({(bscan, surface): replace(curve, rows=rows)}, going_on=going_on)
+            if first <= a and b <= last:
+                rows[a : b + 1] = self._between(bscan, surface, curve, (a, b), limits)
+        drawn = {(bscan, surface): replace(curve, rows=rows)}
+        return self.act({**drawn, **(self._pushed(bscan, surface, rows) if pushing else {})}, going_on=going_on)
+
+    def _between(
+        self, bscan: int, surface: int, curve: Curve, ends: tuple[int, int], limits: tuple[Rows, Rows]
+    ) -> Rows:
+        """Rows of a curve from one anchor to the next."""
+        part = slice(ends[0], ends[1] + 1)
+        if ends[0] in curve.straight:
+            return np.clip(_smooth(curve, ends[0], ends[1]), limits[0][part], limits[1][part]).astype(np.float32)
+        anchors = {x: curve.anchors[x] for x in ends}
+        return self._guide.trace(bscan, surface, anchors, *limits)[part]
+
+    def _pushed(self, bscan: int, surface: int, rows: Rows) -> dict[Place, Curve]:
+        """Neighbours that nobody drew, moved to where the rows (x,) of a surface leave them room."""
+        pushed: dict[Place, Curve] = {}
+        for s in range(len(self.surfaces)):
+            old = self.curve(bscan, s)
+            if s != surface and not old.pinned:
+                nearest = np.fmin(old.rows, rows) if s < surface else np.fmax(old.rows, rows)
+                moved = np.where(np.isnan(old.rows), old.rows, nearest)
+                if not np.array_equal(moved, old.rows, equal_nan=True):
+                    pushed[bscan, s] = Curve.of_rows(moved)
+        return pushed
 
     def _following(self, bscan: int, sources: Mapping[int, Rows]) -> dict[Place, Curve]:
         there = self.rows(bscan)
@@ -406,44 +362,7 @@ class Curves:
             if not np.array_equal(old.rows, new, equal_nan=True):
                 pinned = frozenset(x for x in old.pinned if new[x] == old.rows[x])
                 curves[bscan, s] = Curve.of_rows(new, pinned, old.straight)
-        if remember:
-            return self._act(curves)
-        changes = self._changes(curves)
-        self._curves.update(curves)
-        return changes
-
-    def _act(self, curves: Mapping[Place, Curve], *, going_on: bool = False) -> Changes:
-        changed = {place: curve for place, curve in curves.items() if not curve.same(self.curve(*place))}
-        if not changed:
-            return ()
-        changes = self._changes(changed)
-        before = {place: self.curve(*place) for place in changed}
-        if going_on and self._done:
-            self._done[-1] = {**before, **self._done[-1]}
-        else:
-            self._done.append(before)
-            del self._done[:-REMEMBERED]
-        self._undone.clear()
-        self._curves.update(changed)
-        return changes
-
-    def _swap(self, source: list[dict[Place, Curve]], target: list[dict[Place, Curve]]) -> Changes:
-        if not source:
-            return ()
-        curves = source.pop()
-        target.append({place: self.curve(*place) for place in curves})
-        changes = self._changes(curves)
-        self._curves.update(curves)
-        return changes
-
-    def _changes(self, curves: Mapping[Place, Curve]) -> Changes:
-        """What differs from now, by B-scan."""
-        columns: dict[int, npt.NDArray[np.bool_]] = {}
-        for (bscan, s), curve in curves.items():
-            old = self.curve(bscan, s).rows
-            different = (old != curve.rows) & ~(np.isnan(old) & np.isnan(curve.rows))
-            columns[bscan] = columns.get(bscan, False) | different
-        return tuple(Change(bscan=b, columns=c, before=self.rows(b)) for b, c in sorted(columns.items()))
+        return self.act(curves, remember=remember)
 
 
 def in_order(rows: Rows) -> Rows:
