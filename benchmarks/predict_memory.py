@@ -1,6 +1,6 @@
 """Peak memory of prediction from zarr to zarr, on 4k x 4k and 16k x 16k pixels, each in its own process.
 
-python benchmarks/predict_memory.py [--small 4096] [--large 16384] [--folder DIR]
+python benchmarks/predict_memory.py [--small 4096] [--large 16384] [--probabilities] [--folder DIR]
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def make_image(path: Path, size: int) -> None:
             array[y : y + CHUNK, x : x + CHUNK] = tile
 
 
-def run_one(folder: Path, size: int) -> None:
+def run_one(folder: Path, size: int, probabilities: bool) -> None:
     """Predict in this process and print the peak resident memory in MB."""
     import torch
 
@@ -54,7 +54,11 @@ def run_one(folder: Path, size: int) -> None:
     )
     image = Image(levels=(zarr.open_array(folder / f"{size}.zarr", mode="r"),), axes="yxc", rgb=True)
     out = zarr.create_array(folder / f"{size}-labels.zarr", shape=(size, size), chunks=(CHUNK, CHUNK), dtype="u1")
-    predict(predictor, image, out=out)
+    shares = None
+    if probabilities:
+        chunks = (1, CHUNK // 4, CHUNK)
+        shares = zarr.create_array(folder / f"{size}-shares.zarr", shape=(3, size, size), chunks=chunks, dtype="f2")
+    predict(predictor, image, out=out, probabilities_out=shares)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
@@ -62,17 +66,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", type=int, default=4096)
     parser.add_argument("--large", type=int, default=16384)
+    parser.add_argument("--probabilities", action="store_true", help="write probabilities as well")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        run_one(arguments.folder, arguments.one)
+        run_one(arguments.folder, arguments.one, arguments.probabilities)
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         peaks = []
         for size in (arguments.small, arguments.large):
             make_image(Path(folder) / f"{size}.zarr", size)
             command = [sys.executable, __file__, "--folder", folder, "--one", str(size)]
+            command += ["--probabilities"] if arguments.probabilities else []
             start = time.perf_counter()
             peaks.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
             print(f"{size:>6} x {size:<6} peak {peaks[-1]:>7.0f} MB   {time.perf_counter() - start:.1f} s", flush=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_medseg import api
-from napari_medseg.api import prediction
+from napari_medseg.api import prediction_files
+from napari_medseg.errors import ConfigError, WriteError
 from napari_medseg.io import read_labels
 
 pytest.importorskip("torch")
@@ -28,18 +34,36 @@ def model(tmp_path_factory):
 
 
 @pytest.mark.parametrize("label_format", ["tif", "zarr"])
-def test_labels_of_a_large_image_go_by_the_disk_and_are_the_same(model, tmp_path, monkeypatch, label_format):
+def test_results_of_a_large_image_go_by_the_disk_and_are_the_same(model, tmp_path, monkeypatch, label_format):
     picture = np.random.default_rng(0).integers(0, 255, (150, 130, 3), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "picture.tif", picture, photometric="rgb")
-    expected = np.asarray(api.predict(model, picture).labels)
-    monkeypatch.setattr(prediction, "_LABELS_IN_MEMORY", 1000)
+    expected = api.predict(model, picture, probabilities=True)
+    given = []
+
+    def watched(*args, **options):
+        given.extend([options["out"], options["probabilities_out"]])
+        return api.predict(*args, **options)
+
+    monkeypatch.setattr(prediction_files, "_VALUES_IN_MEMORY", 1000)
+    monkeypatch.setattr(prediction_files, "predict", watched)
     out = tmp_path / "out"
     (row,) = api.predict_files(
-        model.path, [tmp_path / "picture.tif"], out, label_format=label_format, device="cpu", precision="fp32"
+        model.path,
+        [tmp_path / "picture.tif"],
+        out,
+        probabilities=True,
+        label_format=label_format,
+        device="cpu",
+        precision="fp32",
     )
     assert row["error"] == ""
-    np.testing.assert_array_equal(np.asarray(read_labels(row["labels"]).labels), expected)
-    assert sorted(path.name for path in out.iterdir()) == sorted(["predictions.csv", f"picture.{label_format}"])
+    np.testing.assert_array_equal(np.asarray(read_labels(row["labels"]).labels), np.asarray(expected.labels))
+    shares = api.read(out / "picture-probabilities.zarr")
+    assert shares.channels == ("background", "spot")
+    np.testing.assert_array_equal(shares.region(), expected.probabilities)
+    names = ["predictions.csv", f"picture.{label_format}", "picture-probabilities.zarr"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    assert all(isinstance(array, zarr.Array) for array in given), "neither result was held in memory"
 
 
 def test_a_model_keeps_the_name_of_its_run(model):
@@ -52,3 +76,42 @@ def test_inputs_of_one_name_get_labels_of_their_own(model, tmp_path):
         tifffile.imwrite(tmp_path / folder / "a.tif", np.zeros((40, 40, 3), np.uint8), photometric="rgb")
     rows = api.predict_files(model.path, [tmp_path / "one", tmp_path / "two"], tmp_path / "out", device="cpu")
     assert len({row["labels"] for row in rows}) == 2
+
+
+def test_what_would_fail_for_every_input_is_said_before_the_first_prediction(model, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((3, 40, 40), np.uint8), metadata={"axes": "ZYX"}, ome=True)
+    inputs = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    monkeypatch.setattr(prediction_files, "predict", lambda *args, **options: pytest.fail("predicted"))
+    with pytest.raises(ConfigError, match=r"region has 2 axes but .*a\.tif has 3 \(z, y, x\)"):
+        api.predict_files(model.path, inputs, tmp_path / "out", region="0:20,0:20", device="cpu")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(WriteError, match="could not be written"):
+        api.predict_files(model.path, inputs, tmp_path / "file", device="cpu")
+
+
+def test_the_table_grows_by_whole_rows_and_starts_anew(tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_text("what an earlier run left")
+    table = prediction_files._Table(path, ["input", "error"])
+    table.add({"input": "ä.tif", "error": 'says "no",\nand why'})
+    table.add({"input": "b.tif", "error": ""})
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert rows == [("ä.tif", 'says "no",\nand why'), ("b.tif", "")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_leaves_no_half_row(tmp_path):
+    code = (
+        "import resource, signal, sys\nfrom pathlib import Path\n"
+        "from napari_medseg.api.prediction_files import _Table\nfrom napari_medseg.errors import WriteError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "table = _Table(Path(sys.argv[1]), ['input'])\ntable.add({'input': 'first'})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "try:\n    table.add({'input': 'x' * 100})\nexcept WriteError as error:\n    print(error)\n"
+    )
+    path = tmp_path / "predictions.csv"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert "free space there" in done.stdout
+    assert path.read_text("utf-8") == "input\nfirst\n"

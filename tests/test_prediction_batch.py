@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from napari_medseg import api
-from napari_medseg.api import prediction
+from napari_medseg.api import prediction_files
+from napari_medseg.api.prediction import as_image
 from napari_medseg.io import write_image
 
 pytest.importorskip("torch")
@@ -20,14 +21,14 @@ def test_a_defect_costs_one_image_and_warnings_of_the_reader_are_passed_on(tmp_p
     broken = rng.random((64, 64)).astype(np.float32)
     broken[3, 4] = np.nan
     tifffile.imwrite(tmp_path / "nan.tif", broken)
-    whole = prediction.read
+    whole = prediction_files.read
 
     def read(path, **options):
         if path.name == "a.tif":
             raise ZeroDivisionError("a defect")
         return whole(path, **options)
 
-    monkeypatch.setattr(prediction, "read", read)
+    monkeypatch.setattr(prediction_files, "read", read)
     said = []
     rows = api.predict_files(
         api.bundled_model("pathology"),
@@ -44,7 +45,7 @@ def test_a_defect_costs_one_image_and_warnings_of_the_reader_are_passed_on(tmp_p
 
 def test_an_ome_zarr_is_one_image_and_not_a_folder_of_them(tmp_path):
     picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    path = write_image(tmp_path / "picture.zarr", prediction.as_image(picture))
+    path = write_image(tmp_path / "picture.zarr", as_image(picture))
     (row,) = api.predict_files(api.bundled_model("pathology"), [path], tmp_path / "out", device="cpu", precision="fp32")
     assert row["input"] == str(path)
     assert row["labels"] == str(tmp_path / "out" / "picture.tif")

@@ -71,6 +71,10 @@ def test_stack_is_predicted_slice_by_slice(axes: str) -> None:
     result = predict(predictor, image_of(pixels, axes), probabilities=True, batch=3)
     np.testing.assert_array_equal(result.labels, expected_labels(pixels))
     assert result.probabilities.shape == (4, 5, 70, 80)
+    room = zarr.create_array({}, shape=(4, 5, 70, 80), chunks=(1, 1, 32, 32), dtype="f2")
+    stored = predict(predictor, image_of(pixels, axes), probabilities_out=room, batch=3)
+    assert stored.probabilities is room
+    np.testing.assert_array_equal(room[:], result.probabilities)
     part = predict(predictor, image_of(pixels, axes), region=((1, 3), (10, 60), (5, 6)))
     np.testing.assert_array_equal(part.labels, expected_labels(pixels)[1:3, 10:60, 5:6])
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_medseg.api.evaluation import evaluate
     from napari_medseg.api.measuring import MeasureOptions, measure
-    from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict, predict_files
+    from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict
+    from napari_medseg.api.prediction_files import predict_files
     from napari_medseg.api.reproduction import reproduce
     from napari_medseg.api.training import estimate, train
     from napari_medseg.io import describe, read
@@ -25,7 +26,7 @@ _HOMES = {
     "bundled_model": "napari_medseg.api.prediction",
     "load_model": "napari_medseg.api.prediction",
     "predict": "napari_medseg.api.prediction",
-    "predict_files": "napari_medseg.api.prediction",
+    "predict_files": "napari_medseg.api.prediction_files",
     "MeasureOptions": "napari_medseg.api.measuring",
     "measure": "napari_medseg.api.measuring",
     "evaluate": "napari_medseg.api.evaluation",

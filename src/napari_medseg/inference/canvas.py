@@ -31,9 +31,9 @@ class RowWriter:
     target
         numpy or zarr array.
     axis
-        Axis of the rows in `target`, after the axes of `index` are taken away.
+        Number of axes of `target` before those of `index`, which are written whole (classes).
     index
-        Position along the leading axes (the slice of a stack).
+        Position along the axes after them (the slice of a stack); the rows follow.
     """
 
     def __init__(self, target: Any, axis: int, index: tuple[int, ...]) -> None:
@@ -60,7 +60,7 @@ class RowWriter:
     def _store(self, count: int) -> None:
         rows = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending, axis=self._axis)
         head, rest = np.split(rows, [count], axis=self._axis)
-        key = (*self._index, *(slice(None),) * self._axis, slice(self._row, self._row + count))
+        key = (*(slice(None),) * self._axis, *self._index, slice(self._row, self._row + count))
         self._target[key] = head
         self._pending = [rest.copy()] if rest.shape[self._axis] else []
         self._row += count
@@ -76,7 +76,7 @@ class Targets:
     labels
         uint8 array of the region's shape; None for a network that draws nothing.
     probabilities
-        float16 array of the region's shape with the channels before the axes of a window; None where not wanted.
+        float16 array (class, *the region's shape), numpy or zarr; None where not wanted.
     columns
         Sums up how sure the network is; None where not wanted.
     """

@@ -51,6 +51,7 @@ def predict(
     probabilities: bool = False,
     confidence: bool = False,
     out: Any = None,
+    probabilities_out: Any = None,
     batch: int | None = None,
     compute: Compute | None = None,
     progress: Progress | None = None,
@@ -71,12 +72,15 @@ def predict(
         Where to predict: boolean array that covers the whole image, with its spatial axes, at any resolution (a tissue
         mask may be coarse). Windows without a pixel of it are skipped; labels outside are 255.
     probabilities
-        Whether to return probabilities as well; takes 2 bytes per class and pixel.
+        Whether to return probabilities as well; takes 2 bytes per class (with the background) and pixel.
     confidence
         Whether to return the confidence of every column (`ColumnConfidence`); only for predictors of planes.
     out
         Array (uint8, the region's shape) that receives the labels, a zarr array in whole chunk rows; None makes a
         numpy array. The attribute `COMPLETE` of a zarr array is False until the last row is written.
+    probabilities_out
+        Array (float16, (class, *the region's shape)) that receives the probabilities, as `out` does the labels; memory
+        stays bounded then.
     batch
         Windows per forward pass; None chooses by window and device. Halved, with a note, when memory runs out.
     compute
@@ -101,24 +105,24 @@ def predict(
     started = time.perf_counter()
     job = plan_job(predictor, image, region, mask)
     shape = tuple(stop - start for start, stop in job.region)
-    labels = _labels_target(out, shape) if predictor.classes else None
+    labels = _target(out, shape, np.uint8) if predictor.classes else None
     if labels is not None and mask is not None:
         for index in job.skipped_slices:
             labels[index] = NOT_LOOKED_AT  # no window will visit them
-    planes = len(predictor.classes) + 1
     floats = None
-    if probabilities and predictor.classes:
-        floats = np.zeros((*shape[: job.lead], planes, *shape[job.lead :]), np.float16)
+    if predictor.classes and (probabilities or probabilities_out is not None):
+        floats = _target(probabilities_out, (len(predictor.classes) + 1, *shape), np.float16)
     columns = ColumnConfidence(shape) if confidence and predictor.classes and len(predictor.window) == 2 else None
     run = _Run(predictor, image, job, Targets(labels, floats, columns), batch, compute or _PLAIN)
     with kept_memory():
         run.execute(progress, cancel)
-    _mark(labels, complete=True)
+    for target in (labels, floats):
+        _mark(target, complete=True)
     return Prediction(
         labels=labels,
         classes=tuple(predictor.classes),
         tag=run.tag(),
-        probabilities=None if floats is None else np.moveaxis(floats, job.lead, 0),
+        probabilities=floats,
         confidence=None if columns is None else columns.values(),
         region=job.region,
         seconds=time.perf_counter() - started,
@@ -126,18 +130,21 @@ def predict(
     )
 
 
-def _labels_target(out: Any, shape: tuple[int, ...]) -> Any:
+def _target(out: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
+    """What a result is written to: the caller's array, or a new one."""
     if out is None:
-        return np.zeros(shape, np.uint8)
-    if tuple(out.shape) != shape or out.dtype != np.uint8:
-        raise ConfigError(f"The output must be uint8 of shape {shape}, but is {out.dtype} of shape {tuple(out.shape)}.")
+        return np.zeros(shape, dtype)
+    if tuple(out.shape) != shape or out.dtype != dtype:
+        raise ConfigError(
+            f"The output must be {np.dtype(dtype)} of shape {shape}, but is {out.dtype} of shape {tuple(out.shape)}."
+        )
     _mark(out, complete=False)
     return out
 
 
-def _mark(labels: Any, *, complete: bool) -> None:
-    if hasattr(labels, "attrs"):
-        labels.attrs[COMPLETE] = complete
+def _mark(target: Any, *, complete: bool) -> None:
+    if hasattr(target, "attrs"):
+        target.attrs[COMPLETE] = complete
 
 
 class _Run:

@@ -1,0 +1,255 @@
+"""Prediction of many files into a folder: labels, probabilities and one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.api.prediction import LoadedModel, load_model, parse_box, predict
+from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, MedsegError, WriteError
+from napari_medseg.io import image_files, read, write_image, write_labels
+from napari_medseg.io.atomic import write_text
+from napari_medseg.io.ome_zarr import is_ome_zarr
+from napari_medseg.structures import Box, Image, Kind, Prediction
+from napari_medseg.training.events import Report, ignore
+
+#: Most values of one result that are kept in memory; more go to the disk as they are made.
+_VALUES_IN_MEMORY = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is made of every image."""
+
+    box: Box | None
+    probabilities: bool
+    repair_order: bool
+
+
+def predict_files(
+    model: str | os.PathLike[str],
+    inputs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    region: str | None = None,
+    probabilities: bool = False,
+    repair_order: bool = False,
+    label_format: str = "tif",
+    kind: Kind | None = None,
+    series: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    report: Report = ignore,
+) -> list[dict[str, Any]]:
+    """Predict files and folders of images into a folder.
+
+    A faulty input becomes a row with its error and the others go on. Every input adds its row to ``predictions.csv``
+    when it is finished, so that an interrupted run leaves what it did.
+
+    Returns
+    -------
+    The rows of ``predictions.csv``: ``input, region, labels, class, p_<class>..., seconds, error``; for models with
+    surfaces also ``confidence`` (mean over columns) and ``repaired`` (share of columns, with `repair_order`).
+
+    Raises
+    ------
+    MedsegError
+        The model cannot be used, an input does not exist, the region has other axes than the first image, or the
+        folder cannot be written.
+    """
+    loaded = load_model(model, device=device, precision=precision, threads=threads)
+    wanted = _Wanted(parse_box(region) if region is not None else None, probabilities, repair_order)
+    files = [file for given in inputs for file in _expand(Path(given))]
+    _refuse_other_axes(files, wanted.box, kind, series)
+    table = _Table(Path(out) / "predictions.csv", list(_empty_row(loaded, Path(), region)))
+    rows: list[dict[str, Any]] = []
+    for index, (file, name) in enumerate(zip(files, _unique_names(files), strict=True)):
+        report("item_started", input=str(file), index=index, of=len(files))
+        row = _empty_row(loaded, file, region)
+        started = time.perf_counter()
+        try:
+            image = read(file, kind=kind, series=series)
+            target = Path(out) / f"{name}.{'zarr' if label_format == 'zarr' else 'tif'}"
+            _predict_file(loaded, image, target, row, wanted, report)
+        except Cancelled:
+            raise
+        except MedsegError as error:
+            row["error"] = str(error)
+            report("warning", text=f"{file}: {error}")
+        except Exception as error:
+            # A defect of this package: one image must not cost the night's other thousand.
+            row["error"] = f"Unexpected {type(error).__name__}: {error}"
+            report("warning", text=f"{file}: {row['error']}. This is a defect of napari-medseg, please report it.")
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        rows.append(row)
+        table.add(row)
+        report("item_ended", input=str(file), index=index, of=len(files), row=row)
+    report("done", result={"out": str(out), "rows": len(rows)})
+    return rows
+
+
+def _expand(path: Path) -> list[Path]:
+    """The images of a folder that is not itself an image; anything else as it is."""
+    if not path.exists():
+        raise InputNotFoundError(f"Input {path} does not exist: check the path.")
+    return image_files(path) if path.is_dir() and not is_ome_zarr(path) else [path]
+
+
+def _refuse_other_axes(files: Sequence[Path], box: Box | None, kind: Kind | None, series: int | None) -> None:
+    """Say once, before the first prediction, what every row would say; the first image stands for all."""
+    if box is None or not files:
+        return
+    try:
+        image = read(files[0], kind=kind, series=series)
+    except MedsegError:
+        return  # its row will say why
+    if len(box) != len(image.spatial_axes):
+        raise ConfigError(
+            f"The region has {len(box)} axes but {files[0]} has {len(image.spatial_axes)} "
+            f"({', '.join(image.spatial_axes)}): give start:stop for each of them."
+        )
+
+
+def _unique_names(files: Sequence[Path]) -> list[str]:
+    """Output names after the inputs; a name that occurs again gets a number."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for file in files:
+        stem = file.name.removesuffix("".join(file.suffixes[-2:])) if file.name.endswith(".ome.tif") else file.stem
+        candidates = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
+        # Names that differ in case alone are one file on Windows and macOS.
+        name = next(name for name in candidates if name.casefold() not in taken)
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _empty_row(model: LoadedModel, file: Path, region: str | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"input": str(file), "region": region or "", "labels": "", "class": ""}
+    row |= {f"p_{tag}": "" for tag in model.predictor.tags}
+    if model.card.surfaces:
+        row |= {"confidence": "", "repaired": ""}
+    return row | {"seconds": 0.0, "error": ""}
+
+
+def _predict_file(
+    model: LoadedModel, image: Image, target: Path, row: dict[str, Any], wanted: _Wanted, report: Report
+) -> None:
+    def progress(done: int, total: int, text: str) -> None:
+        report("progress", done=done, of=total, text=text)
+
+    box, channels = wanted.box, len(model.predictor.classes) + 1
+    shape = tuple(stop - start for start, stop in box) if box is not None else image.spatial_shape
+    with ExitStack() as rooms:
+        result = predict(
+            model,
+            image,
+            region=box,
+            probabilities=wanted.probabilities,
+            confidence=bool(model.card.surfaces),
+            repair_order=wanted.repair_order,
+            out=rooms.enter_context(_room(shape, np.uint8, target.parent)),
+            probabilities_out=rooms.enter_context(_room((channels, *shape), np.float16, target.parent))
+            if wanted.probabilities and model.predictor.classes
+            else None,
+            progress=progress,
+        )
+        if result.labels is not None:
+            known: dict[str, Any] = {"spacing": image.spacing, "units": image.units, "axes": image.spatial_axes}
+            row["labels"] = str(write_labels(target, result.labels, classes=result.classes, **known))
+        if result.probabilities is not None:
+            _write_probabilities(target, result, image)
+    if result.confidence is not None and not np.isnan(result.confidence).all():
+        row["confidence"] = round(float(np.nanmean(result.confidence)), 4)
+    if result.repaired is not None:
+        row["repaired"] = round(result.repaired, 4)
+    if result.tag is not None:
+        row["class"] = result.tag.tag
+        row |= {f"p_{tag}": round(float(p), 6) for tag, p in result.tag.probabilities.items()}
+    for note in (*image.warnings, *result.notes):
+        report("warning", text=f"{image.name}: {note}")
+
+
+@contextmanager
+def _room(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: Path) -> Iterator[Any]:
+    """A zarr array on the disk for a large result, removed afterwards; None for a small one.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written.
+    """
+    if math.prod(shape) <= _VALUES_IN_MEMORY:
+        yield None
+        return
+    import zarr
+
+    try:
+        room = tempfile.TemporaryDirectory(prefix=".result-", dir=folder)
+    except OSError as error:
+        raise WriteError(f"Folder {folder} cannot be written ({error.strerror}): choose another one.") from error
+    with room:
+        chunks = (1,) * (len(shape) - 2) + (256, 1024)  # few rows: the engine holds one row of chunks
+        yield zarr.create_array(room.name, shape=shape, chunks=chunks, dtype=np.dtype(dtype), fill_value=0)
+
+
+def _write_probabilities(target: Path, result: Prediction, image: Image) -> None:
+    channels = ("background", *(c.name for c in result.classes))
+    stack = Image(
+        levels=(result.probabilities,) if result.probabilities is not None else (),
+        axes="c" + image.spatial_axes,
+        spacing=image.spacing,
+        units=image.units,
+        channels=channels,
+        name=f"{target.stem} probabilities",
+    )
+    write_image(target.with_name(f"{target.stem}-probabilities.zarr"), stack)
+
+
+class _Table:
+    """``predictions.csv``, a new one, to which every row is added by one write.
+
+    Raises
+    ------
+    WriteError
+        The folder cannot be written, or the disk is full.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._path, self._columns = path, columns
+        write_text(path, self._line(dict(zip(columns, columns, strict=True))))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write one row, whole or not at all."""
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                end = file.tell()
+                line = self._line(row).encode("utf-8")
+                if file.write(line) < len(line):
+                    # The disk filled up within the row: half of it would spoil the table.
+                    file.truncate(end)
+                    raise WriteError(f"{self._path} could not be written: free space there.")
+                os.fsync(file.fileno())
+        except OSError as error:
+            if isinstance(error, WriteError):
+                raise
+            raise WriteError(f"{self._path} could not be written ({error.strerror}): free space there.") from error
+
+    def _line(self, row: dict[str, Any]) -> str:
+        text = io.StringIO()
+        csv.DictWriter(text, fieldnames=list(self._columns), lineterminator="\n").writerow(row)
+        return text.getvalue()
