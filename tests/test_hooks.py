@@ -121,3 +121,15 @@ def test_the_sample_is_tissue_with_its_glands(plugin: PluginManager) -> None:
     assert image.rgb
     assert image.data.shape[:2] == labels.data.shape == (512, 512)
     assert list(labels.features["class"]) == ["background", "gland", "not looked at"]
+
+
+def test_the_sample_of_a_bscan_has_its_layers_and_true_spacing(plugin: PluginManager) -> None:
+    viewer = ViewerModel()
+    layers: list[Any] = plugin.commands.execute("napari-medseg.sample_oct")
+    for data, keywords, kind in layers:
+        getattr(viewer, f"add_{kind}")(data, **keywords)
+    image, labels = viewer.layers
+    assert image.data.shape == labels.data.shape == (496, 768)
+    assert {"RNFL", "RPE", "fluid"} <= set(labels.features["class"])
+    assert image.metadata["medseg"]["kind"] == labels.metadata["medseg"]["kind"] == "oct"
+    assert image.metadata["medseg"]["spacing"] == (0.0039, 0.0115)

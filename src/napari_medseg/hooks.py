@@ -13,6 +13,7 @@ from napari_medseg.errors import MedsegError
 from napari_medseg.io.labels import classes_of, write_labels
 from napari_medseg.io.reading import read, recognise
 from napari_medseg.io.units import unit_name
+from napari_medseg.io.volume.presets import default_limits
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 from napari_medseg.widgets._layers import LABELS_OPACITY, class_colormap, class_features, image_kwargs
 from napari_medseg.widgets.scan_layers import scan_layers
@@ -64,6 +65,8 @@ def image_layers(image: Image) -> list[LayerData]:
     if image.dtype == np.uint8:
         # Otherwise napari looks for the darkest and brightest pixel, which differ from view to view.
         keywords["contrast_limits"] = (0, 255)
+    if (limits := default_limits(image)) is not None:
+        keywords["contrast_limits"] = limits
     return [(*_levels(image, keywords), "image"), *scan_layers(image, keywords)]
 
 
@@ -162,3 +165,14 @@ def sample_tissue() -> list[LayerData]:
     outlines = Image(levels=(labels,), axes="yx", name="glands")
     shown = _labels_layer(outlines, (GLAND,), image_kwargs(outlines) | {"metadata": {"medseg": {"kind": "slide"}}})
     return [*image_layers(image), shown]
+
+
+def sample_oct() -> list[LayerData]:
+    """Sample data for npe2: a generated B-scan with fluid, and its layers."""
+    from napari_medseg.data.synthetic_oct import CLASSES, SPACING, bscan
+
+    pixels, labels = bscan(height=496, width=768, seed=0, fluid=True)
+    space: dict[str, Any] = {"spacing": SPACING, "units": ("millimeter", "millimeter"), "kind": "oct"}
+    image = Image(levels=(pixels,), axes="yx", name="B-scan", **space)
+    layers = Image(levels=(labels,), axes="yx", name="layers", **space)
+    return [*image_layers(image), _labels_layer(layers, CLASSES, image_kwargs(layers))]

@@ -410,6 +410,7 @@ def test_layers_are_set_up_for_a_data_set_that_has_none(make_napari_viewer, qtbo
     qtbot.mouseClick(panel.curves.setup, Qt.MouseButton.LeftButton)
     form = panel.layers_setup
     assert form.isVisible()
+    qtbot.wait(50)  # until it is laid out
     for index in range(form.order._list.count()):
         item = form.order._list.item(index)
         wanted = item.text() in ("RNFL", "GCL", "RPE") or (index and item.text() == "background")

@@ -194,6 +194,7 @@ class OpenPanel(QWidget):
     def _sample_menu(self) -> QMenu:
         menu = QMenu(self)
         menu.addAction("Tissue with glands (generated)", lambda: self._open_sample("tissue"))
+        menu.addAction("OCT B-scan (generated)", lambda: self._open_sample("oct"))
         return menu
 
     @shown_errors

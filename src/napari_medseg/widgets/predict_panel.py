@@ -174,8 +174,10 @@ class PredictPanel(QWidget):
         case, taken = take_over(self.session, result)
         self._show_accepted(result, case, taken)
         self.session.open_case(case)
-        if self.session.labels is not None:
+        if self.session.labels is not None and self.session.open is not None:
             self.session.viewer.layers.selection.active = self.session.labels
+            # Layers are corrected by their curves, where the data set has surfaces.
+            self.session.open.edit_curves(True)
         self.session.show_panel("Annotate")
 
     @shown_errors
