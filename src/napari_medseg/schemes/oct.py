@@ -196,7 +196,7 @@ class OctScheme(Scheme):
                 {"architecture": "fpn", "encoder": "resnet18", "downsamplings": 5},
             ],
             "search": False,
-            "training": {"batch_size": 8, "epochs": 12, "patience": 5},
+            "training": {"batch_size": 8, "epochs": 12, "patience": 5, "learning_rate": 0.004},
         },
     }
 
