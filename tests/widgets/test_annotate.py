@@ -102,6 +102,10 @@ def test_nothing_there_is_an_empty_mask_and_not_a_missing_one(desk, qtbot, tmp_p
     assert (row["status"], row["values"]) == ("done", {"0": SHAPE[0] * SHAPE[1]})
     press(qtbot, viewer, Qt.Key.Key_Z, CONTROL)
     assert (session.labels.data == NOT_LOOKED_AT).all()
+    # What was taken back is not said any more.
+    qtbot.waitUntil(lambda: session.case.status == "todo", timeout=5000)
+    row = row_in_another_process(tmp_path / "data", "case0")
+    assert (row["status"], row["values"]) == ("todo", {"255": SHAPE[0] * SHAPE[1]})
 
 
 def test_outside_a_complete_region_nobody_has_looked(desk, qtbot, tmp_path):
@@ -112,6 +116,7 @@ def test_outside_a_complete_region_nobody_has_looked(desk, qtbot, tmp_path):
     drag(qtbot, viewer, [(200, 80), (260, 300), (300, 520)])
     qtbot.wait(50)
     press(qtbot, viewer, Qt.Key.Key_R)
+    assert panel.notice.words.startswith("Region complete: ")
     press(qtbot, viewer, Qt.Key.Key_Return, CONTROL)
     stored = labels_on_disk(tmp_path / "data", "case0")
     assert stored[205, 90] == 0

@@ -147,6 +147,7 @@ class AnnotatePanel(QWidget):
         self.session.cases_changed.connect(self._show_row)
         self.session.saved.connect(self._show_saved)
         self.session.save_failed.connect(self._show_save_failed)
+        self.session.told.connect(self.notice.show_info)
         self.session.trouble.connect(self.notice.show_error)
 
     def _show_dataset(self, dataset: Dataset | None) -> None:

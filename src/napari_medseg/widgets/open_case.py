@@ -67,6 +67,8 @@ class OpenCase(QObject):
         #: When the labels were last written; None where there are none.
         self.last_saved = _last_change(self.store.path) if self.store.exists else None
         self.hidden: frozenset[int] = frozenset()
+        #: Status before "nothing there" was said, while it is true; None otherwise.
+        self._status_before_empty: str | None = None
         #: Whether what nobody looked at is darkened.
         self.veiled = False
         self.image_layers = add_image(viewer, image)
@@ -206,6 +208,8 @@ class OpenCase(QObject):
     def mark_empty(self) -> None:
         """Say "looked at, nothing there": everything becomes background, in one step that can be undone.
 
+        An undo, or a stroke, also gives the case the status back that it had.
+
         Raises
         ------
         DatasetError
@@ -213,7 +217,7 @@ class OpenCase(QObject):
         MedsegError
             It cannot be saved now; the layer keeps the change.
         """
-        data = self.labels.data
+        data, before = self.labels.data, self.case.status
         for c in self.classes:
             if c.value in self.locks.locked and (data == c.value).any():
                 raise DatasetError(f"The class '{c.name}' is drawn here and locked: unlock it, then try again.")
@@ -223,6 +227,8 @@ class OpenCase(QObject):
         self.autosave.flush()
         with self._new_row() as revision:
             self.case = mark_empty(self._dataset, self.case.case, self.store, revision=revision)
+        if self._status_before_empty is None:
+            self._status_before_empty = before
 
     def mark_done(self) -> None:
         """Say that the case is finished; where something was looked at and no region marked complete, all of it is.
@@ -329,12 +335,25 @@ class OpenCase(QObject):
     def _note_saved(self) -> None:
         """The first stroke makes the row say that there are labels; the labels themselves are on disk by now."""
         self.last_saved = datetime.now()
+        if self._status_before_empty is not None and self.labels.data.any():
+            self._take_back_empty(self._status_before_empty)
+            return
         if self.case.label == self.store.name and self.case.status != "todo" and self.case.origin:
             return
         try:
             with self._new_row() as revision:
                 origin = self.case.origin or "person"
                 self.case = record_labels(self._dataset, self.case.case, self.store, revision=revision, origin=origin)
+        except MedsegError as error:
+            self.autosave.failed.emit(str(error))
+
+    def _take_back_empty(self, status: str) -> None:
+        """After an undo, or a stroke, there is something: the case is what it was before "nothing there" was said."""
+        self._status_before_empty = None
+        if self.case.status != "done":
+            return
+        try:
+            self.update_row(status=status)
         except MedsegError as error:
             self.autosave.failed.emit(str(error))
 

@@ -6,7 +6,6 @@ import napari
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Shapes
-from napari.utils.notifications import show_info
 
 from napari_medseg.errors import DatasetError
 from napari_medseg.structures import Box
@@ -42,7 +41,7 @@ def complete_region(session: Session) -> None:
         # The shape has done its work; in sight it would be meant again.
         shapes.visible = False
         session.viewer.layers.selection.active = labels
-    show_info(f"Region complete: {changed:,} pixels that were not looked at are background now.")
+    session.tell(f"Region complete: {changed:,} pixels that were not looked at are background now.")
 
 
 def start_region(session: Session) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import napari
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QEvent, QObject, Signal
 
 from napari_medseg.data.dataset import Dataset
@@ -45,6 +46,8 @@ class Session(QObject):
         A panel is to be shown: its name, e.g. ``"Train"``; the Workspace listens.
     keys_asked
         The sheet of keys is to be shown; no arguments.
+    told
+        Something happened that a key asked for: one sentence (`tell`).
     trouble
         Something that no panel was asked for failed, by a key for example: one sentence and details.
     """
@@ -57,6 +60,7 @@ class Session(QObject):
     model_changed = Signal(object)
     panel_asked = Signal(str)
     keys_asked = Signal()
+    told = Signal(str)
     trouble = Signal(str, str)
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -116,6 +120,13 @@ class Session(QObject):
             self.panel_asked.emit(name)
         else:
             self.viewer.window.add_plugin_dock_widget("napari-medseg", name, tabify=True)
+
+    def tell(self, text: str) -> None:
+        """Say what happened: in the Annotate panel where there is one, else as napari does."""
+        if self.receivers(self.told):
+            self.told.emit(text)
+        else:
+            show_info(text)
 
     def open_dataset(self, path: Path) -> None:
         """Open a data set folder, or raise `MedsegError` and keep the one that is open."""

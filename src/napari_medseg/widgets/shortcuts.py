@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import napari
 from napari.layers import Labels
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QShortcut, QWidget
@@ -100,7 +100,7 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Alt+E": partial(_on_open_curves, session, lambda o, _: o.edit_curves(not o.edits_curves)),
         "Alt+Up": partial(_on_open_curves, session, lambda _, curves: curves.choose(curves.chosen - 1)),
         "Alt+Down": partial(_on_open_curves, session, lambda _, curves: curves.choose(curves.chosen + 1)),
-        "Alt+G": lambda: show_info(suggest(session)),
+        "Alt+G": lambda: session.tell(suggest(session)),
         "Alt+PgDown": partial(_on_open_curves, session, lambda _, curves: curves.carry_on()),
         "Alt+PgUp": partial(_on_open_curves, session, lambda _, curves: curves.carry_on(-1)),
         **{f"Alt+Shift+{n}": partial(_choose_surface, session, n - 1) for n in range(1, 10)},
