@@ -60,6 +60,7 @@ def test_every_fault_is_listed_in_one_go_with_its_row(tmp_path: Path) -> None:
     ]:
         assert any(f"row {row} " in where and word in text for where, text in faults), (row, word, faults)
     assert any("'p' is in train" in text for _, text in faults)
+    assert sum("'x'" in text for where, text in faults if "row 6 " in where) == 1, "the region is named once"
 
 
 def test_what_is_odd_but_usable_is_a_warning(tmp_path: Path) -> None:

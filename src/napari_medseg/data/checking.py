@@ -41,14 +41,15 @@ def check(dataset: Dataset, *, repair_first: bool = False, progress: Progress | 
     faults += _nobodys_boundaries(dataset)
     tags: list[str] = []
     masks = 0
-    lines = _lines(dataset)
+    rows = _rows(dataset)
     for number, case in enumerate(dataset.cases):
         if progress is not None:
             progress(number, len(dataset.cases), f"Checking {case.case}")
-        where = _where(lines[case.case], case.case)
+        where = _where(line_of(rows[case.case]), case.case)
         facts, label_faults = _label_faults(dataset, case, where)
         faults += label_faults
-        faults += _image_faults(dataset, case, where, facts)
+        told = row_problems(dataset.table, rows[case.case], dataset.info)
+        faults += [fault for fault in _image_faults(dataset, case, where, facts) if not _repeats(fault, told)]
         faults += _tag_faults(dataset, case, where, facts)
         if case.status in ("done", "reviewed"):
             masks += facts is not None and facts.is_looked_at
@@ -115,9 +116,10 @@ def _divided_groups(dataset: Dataset) -> Iterator[Fault]:
 
 
 def _crash_faults(dataset: Dataset) -> Iterator[Fault]:
+    rows = _rows(dataset)
     for case_id, changes in lost_changes(dataset.table, dataset.history.read()).items():
         text = f"The history has {len(changes)} later changes: a crash, or an old copy of the table was saved over it."
-        yield Fault(text=text, where=_where(_lines(dataset)[case_id], case_id), mend=_REPAIR)
+        yield Fault(text=text, where=_where(line_of(rows[case_id]), case_id), mend=_REPAIR)
     for name, case_id in unnamed_labels(dataset.path, dataset.table).items():
         text = f"No row names this label image of case '{case_id}'."
         yield Fault(text=text, where=f"labels/{name}", mend=_REPAIR, severity="warning")
@@ -211,11 +213,17 @@ def _warn(text: str, mend: str) -> Fault:
     return Fault(text=text, where=TABLE_NAME, mend=mend, severity="warning")
 
 
-def _lines(dataset: Dataset) -> dict[str, int]:
-    lines: dict[str, int] = {}
+def _repeats(fault: Fault, told: Sequence[str]) -> bool:
+    """Whether reading the image failed for what the row's own fault said already."""
+    return any(problem in fault.text for problem in told)
+
+
+def _rows(dataset: Dataset) -> dict[str, int]:
+    """Index of the row that counts by case id."""
+    rows: dict[str, int] = {}
     for row, name in enumerate(dataset.table.column("case")):
-        lines.setdefault(name.strip(), line_of(row))
-    return lines
+        rows.setdefault(name.strip(), row)
+    return rows
 
 
 def _where(line: int, case_id: str) -> str:
