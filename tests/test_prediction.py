@@ -13,7 +13,7 @@ import zarr
 
 from napari_medseg import api
 from napari_medseg.api import prediction_files
-from napari_medseg.errors import ConfigError, WriteError
+from napari_medseg.errors import ConfigError, InputNotFoundError, WriteError
 from napari_medseg.io import read_labels
 
 pytest.importorskip("torch")
@@ -68,6 +68,14 @@ def test_results_of_a_large_image_go_by_the_disk_and_are_the_same(model, tmp_pat
 
 def test_a_model_keeps_the_name_of_its_run(model):
     assert model.name == "quick"
+
+
+def test_a_folder_without_a_model_is_a_training_or_is_not(tmp_path):
+    with pytest.raises(InputNotFoundError, match="choose a model file, or the folder of a training"):
+        api.load_model(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(InputNotFoundError, match="its training is not finished"):
+        api.load_model(tmp_path)
 
 
 def test_inputs_of_one_name_get_labels_of_their_own(model, tmp_path):

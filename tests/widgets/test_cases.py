@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -127,6 +129,28 @@ def test_a_loader_makes_the_latest_first_and_survives_unreadable_images(qtbot, t
     assert (picture.width(), picture.height()) == (92, 74)
     assert loader.get("case1") is None
     loader.stop()
+
+
+def test_a_loader_stops_without_waiting_for_the_image_that_it_reads(qtbot):
+    begun, may_go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    def read(case_id):
+        begun.set()
+        may_go_on.wait(10)
+        over.set()
+        return Image(levels=(np.zeros((9, 9), np.uint8),), axes="yx")
+
+    loader = ThumbnailLoader(read)
+    ready: list[str] = []
+    loader.ready.connect(ready.append)
+    loader.get("slow")
+    assert begun.wait(10)
+    loader.stop()
+    assert not over.is_set()
+    may_go_on.set()
+    assert over.wait(10)
+    qtbot.wait(100)
+    assert ready == []
 
 
 @pytest.fixture

@@ -58,7 +58,10 @@ def model_path(path: str | os.PathLike[str]) -> Path:
     given = Path(path)
     found = given / "model.safetensors" if given.is_dir() else given
     if not found.is_file():
-        hint = "its training is not finished" if given.is_dir() else "check the path"
+        hint = "check the path"
+        if given.is_dir():
+            is_run = (given / "run.json").is_file()
+            hint = "its training is not finished" if is_run else "choose a model file, or the folder of a training"
         raise InputNotFoundError(f"There is no model file at {found}: {hint}.")
     return found
 

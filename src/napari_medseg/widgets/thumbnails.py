@@ -98,11 +98,11 @@ class ThumbnailLoader(QObject):
         return None
 
     def stop(self) -> None:
-        """Make no more."""
-        self._stopped = True
+        """Make no more; one that is being made is finished unseen, for reading a large image may take seconds."""
         with self._guard:
+            self._stopped = True
             self._waiting.clear()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _make_latest(self) -> None:
         with self._guard:
@@ -114,8 +114,10 @@ class ThumbnailLoader(QObject):
         except (MedsegError, OSError, MemoryError):
             # The list shows an empty frame; opening the case says in a sentence what is wrong.
             picture = None
-        if not self._stopped:
-            self._made.emit(case_id, picture)
+        # With the guard, nothing is said by a loader that is stopped and may be deleted.
+        with self._guard:
+            if not self._stopped:
+                self._made.emit(case_id, picture)
 
     def _keep(self, case_id: str, picture: npt.NDArray[np.uint8] | None) -> None:
         self._pictures[case_id] = None if picture is None else _pixmap(picture)
