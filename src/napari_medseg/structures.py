@@ -112,6 +112,11 @@ class Image:
         Further facts by key; never personal data.
     oct
         What an OCT scanner tells beside the pixels; None for other images, and where nothing is known.
+    affine
+        float64 (4, 4): maps the index (z, y, x, 1) of a voxel's middle to millimetres (z, y, x, 1), where z counts
+        towards the head, y towards the back and x towards the patient's left (DICOM's LPS, in the order of arrays). It
+        keeps what `spacing` cannot: origin, direction and shear. For a single slice (``"yx"``), z is 0 and the first
+        column is the slice's normal. None where the file does not say.
     """
 
     levels: tuple[ArrayLike, ...]
@@ -128,6 +133,7 @@ class Image:
     warnings: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     oct: OctScan | None = None
+    affine: npt.NDArray[np.float64] | None = None
 
     @property
     def data(self) -> ArrayLike:

@@ -13,6 +13,7 @@ from napari_medseg.data.label_files import shape_text
 from napari_medseg.data.rows import format_region
 from napari_medseg.errors import DatasetError
 from napari_medseg.io.lazy import Block, LazyArray
+from napari_medseg.io.volume.space import moved
 from napari_medseg.structures import ArrayLike, Box, Image, OctScan
 
 
@@ -41,7 +42,8 @@ def crop(image: Image, box: Box) -> Image:
         )
     levels = tuple(_crop_level(image, level, box) for level in range(len(image.levels)))
     scan = None if image.oct is None else _crop_scan(image.oct, box, image.spatial_shape[-1])
-    return replace(image, levels=levels, oct=scan)
+    affine = None if image.affine is None else moved(image.affine, [start for start, _ in box])
+    return replace(image, levels=levels, oct=scan, affine=affine)
 
 
 def _crop_scan(scan: OctScan, box: Box, width: int) -> OctScan:

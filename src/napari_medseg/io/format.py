@@ -27,11 +27,15 @@ class Format:
     read
         Called with the path and the wanted series (None: the main one). Returns a lazy `Image`; what it raises is
         turned into a `ReadError` by `reading.read`.
+    is_lazy
+        Whether images stay unread until asked for even where they are small: decoding takes long, and `read` has
+        proved the files whole.
     """
 
     name: str
     recognises: Callable[[Path, bytes], bool]
     read: Callable[[Path, int | None], Image]
+    is_lazy: bool = False
 
 
 def choose_series(path: Path, wanted: int | None, names: tuple[str, ...]) -> int:

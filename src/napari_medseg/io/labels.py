@@ -18,12 +18,14 @@ from napari_medseg.io.lazy import LazyArray, first_line
 from napari_medseg.io.ome_tiff import write_ome_tiff
 from napari_medseg.io.pyramid import halved_by_choice, write_pyramid
 from napari_medseg.io.reading import EAGER_BYTES, recognise
+from napari_medseg.io.volume import nifti, nrrd
 from napari_medseg.io.writing import is_zarr_name
 from napari_medseg.structures import ArrayLike, Image, MaskClass
 
 #: Keys of what OME-TIFF has no word for.
 _CLASSES_KEY = "classes"
 _SOURCE_KEY = "source"
+_VOLUMES = {one.name: one for one in (nifti.FORMAT, nrrd.FORMAT)}
 _AXES = {2: "yx", 3: "zyx", 4: "tzyx"}
 
 
@@ -56,7 +58,7 @@ def read_labels(path: str | os.PathLike[str]) -> LabelImage:
     Parameters
     ----------
     path
-        PNG, BMP, TIFF or OME-Zarr.
+        PNG, BMP, TIFF, OME-Zarr, NIfTI or NRRD. The latter two are turned as images are, so that both lie alike.
 
     Raises
     ------
@@ -87,6 +89,8 @@ def _read_numbers(path: Path, format_name: str) -> Image:
         return tiff.read_tiff(path, None, indices=True)
     if format_name == ome_zarr.FORMAT.name:
         return ome_zarr.read_ome_zarr(path, None)
+    if format_name in _VOLUMES:
+        return _VOLUMES[format_name].read(path, None)
     if format_name != raster.FORMAT.name:
         raise ReadError(f"{path} is a folder of files, not one label image: name a file or an OME-Zarr folder.")
     with path.open("rb") as file:

@@ -16,6 +16,8 @@ from napari_medseg.io.format import HEAD_BYTES, Format
 from napari_medseg.io.lazy import first_line
 from napari_medseg.io.oct import dicom, duke_mat, heidelberg_e2e, heidelberg_vol, heidelberg_xml, vendors
 from napari_medseg.io.oct.normalizing import as_oct
+from napari_medseg.io.volume import dicom as dicom_series
+from napari_medseg.io.volume import nifti, nrrd
 from napari_medseg.structures import KINDS, Image, Kind, OctScan
 
 #: What can be read, most specific first; the first format that recognises the content reads it.
@@ -26,6 +28,9 @@ FORMATS: tuple[Format, ...] = (
     heidelberg_e2e.FORMAT,
     # DICOM files may begin as TIFF files do.
     dicom.FORMAT,
+    dicom_series.FORMAT,
+    nifti.FORMAT,
+    nrrd.FORMAT,
     duke_mat.FORMAT,
     *vendors.FORMATS,
     tiff.FORMAT,
@@ -44,8 +49,9 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
     Parameters
     ----------
     path
-        A file (PNG, JPEG, BMP, TIFF, OME-TIFF, SVS, an OCT scanner's) or folder (OME-Zarr, a Heidelberg XML export, or
-        images of one size that become a stack).
+        A file (PNG, JPEG, BMP, TIFF, OME-TIFF, SVS, DICOM, NIfTI, NRRD, an OCT scanner's) or folder (OME-Zarr, DICOM
+        series, a Heidelberg XML export, or images of one size that become a stack). One file of a DICOM series stands
+        for all of it.
     kind
         What sort of image it is, where the file does not tell. As ``"oct"``, grey pictures stored as colours become
         grey and spacing is in millimetres.
@@ -80,7 +86,8 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
     place = Path(path)
     found = recognise(place)
     try:
-        image = _loaded(found.read(place, series))
+        image = found.read(place, series)
+        image = image if found.is_lazy else _loaded(image)
         image = replace(image, kind=kind or image.kind)
         image = as_oct(image) if image.kind == "oct" else image
         warnings = (*image.warnings, *_faults_of_values(image))
@@ -108,7 +115,7 @@ def recognise(path: Path) -> Format:
     if found is None:
         raise ReadError(
             f"{path} is not an image that can be read, whatever its name says: open a PNG, JPEG, BMP, TIFF, SVS, "
-            "OME-Zarr or an OCT scanner's file, or a folder of such images."
+            "OME-Zarr, DICOM, NIfTI, NRRD or an OCT scanner's file, or a folder of such images."
         )
     return found
 

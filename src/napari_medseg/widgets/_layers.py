@@ -13,6 +13,7 @@ from napari.layers import Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, direct_colormap
 
 from napari_medseg.io.units import unit_name
+from napari_medseg.io.volume.space import origin_of
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 
 _TRANSPARENT = "transparent"
@@ -46,6 +47,8 @@ def image_kwargs(image: Image) -> dict[str, Any]:
     keywords: dict[str, Any] = {"name": image.name, "rgb": image.rgb, "axis_labels": tuple(image.spatial_axes)}
     if image.spacing is not None and image.units is not None and image.kind != "oct":
         keywords |= {"scale": image.spacing, "units": image.units}
+    if image.affine is not None:
+        keywords["translate"] = origin_of(image.affine)[-len(image.spatial_axes) :]
     keywords["metadata"] = {"medseg": _facts(image)}
     if image.path is not None:
         keywords["metadata"] |= {"path": str(image.path), "series": image.series}
@@ -67,6 +70,8 @@ def _facts(image: Image) -> dict[str, Any]:
         "units": image.units,
         "typed_spacing": bool(image.metadata.get("typed_spacing")),
     }
+    if image.affine is not None:
+        facts["affine"] = image.affine
     if image.oct is not None:
         facts |= {
             "laterality": image.oct.laterality,
@@ -95,7 +100,7 @@ def true_space(layer: Layer) -> tuple[tuple[float, ...], tuple[str, ...]] | None
 def space_facts(source: Layer) -> dict[str, Any]:
     """What a layer beside `source` keeps of its place in the world and the eye; for ``metadata["medseg"]``."""
     facts = source.metadata.get("medseg", {})
-    kept = ("kind", "spacing", "units", "laterality", "pattern", "positions", "fundus")
+    kept = ("kind", "spacing", "units", "affine", "laterality", "pattern", "positions", "fundus")
     return {key: facts[key] for key in kept if key in facts}
 
 

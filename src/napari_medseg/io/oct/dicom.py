@@ -47,7 +47,7 @@ def sop_class_of(path: Path) -> str:
     from pydicom import dcmread
 
     try:
-        with _quiet():
+        with quiet():
             meta = dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
             return str(meta.get("SOPClassUID", "") or meta.file_meta.get("MediaStorageSOPClassUID", ""))
     except Exception:
@@ -56,7 +56,7 @@ def sop_class_of(path: Path) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep values of odd elements, names among them, out of warnings and logs."""
     from pydicom import config
 
@@ -91,7 +91,7 @@ class _Frames:
         from pydicom.pixels.utils import pixel_array
 
         try:
-            with _quiet():
+            with quiet():
                 frame = pixel_array(self._path, index=index)
         except Exception:
             # Decoders raise whatever they like, and their words may quote the header.
@@ -129,7 +129,7 @@ def read_opt(path: Path, series: int | None) -> Image:
 
     choose_series(path, series, ("",))
     try:
-        with _quiet():
+        with quiet():
             header = dcmread(path, stop_before_pixels=True)
             frames = int(header.get("NumberOfFrames") or 1)
             size = (int(header.Rows), int(header.Columns))

@@ -1,0 +1,151 @@
+"""NIfTI volumes (``.nii``, ``.nii.gz``): voxels as stored, turned so that axial slices come first."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_medseg.errors import ReadError
+from napari_medseg.io.format import Format, choose_series
+from napari_medseg.io.lazy import Block
+from napari_medseg.io.volume.space import Affine, ArrayView, is_usable, nearest_view
+from napari_medseg.io.volume.volume import LARGEST_VOXELS, as_lazy, short_name, volume_image
+from napari_medseg.structures import Image
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+
+_GZIP = b"\x1f\x8b"
+#: Where the two versions keep their magic words; the first may also lie in an ``.img`` of its own, which is not read.
+_MAGIC = ((slice(344, 348), b"n+1\0"), (slice(4, 12), b"n+2\0\r\n\032\n"))
+_HEADER_BYTES = 540
+#: Units of length by NIfTI's code; unknown counts as millimetres, as everywhere.
+_MILLIMETERS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def _recognises(path: Path, head: bytes) -> bool:
+    return _version(path, head) is not None
+
+
+def _version(path: Path, head: bytes) -> int | None:
+    """1 or 2 by the magic word, also inside gzip; None for other files."""
+    if head.startswith(_GZIP):
+        try:
+            with gzip.open(path) as stream:
+                head = stream.read(_HEADER_BYTES)
+        except (OSError, EOFError, zlib.error):
+            return None
+    return next((number for number, (where, magic) in enumerate(_MAGIC, 1) if head[where] == magic), None)
+
+
+def _opened(path: Path) -> Nifti1Image:
+    """Header and lazy data, whatever the file is called."""
+    from nibabel.fileholders import FileHolder
+    from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti2 import Nifti2Image
+
+    with path.open("rb") as stream:
+        head = stream.read(_HEADER_BYTES)
+    is_packed = head.startswith(_GZIP)
+    kind = Nifti2Image if _version(path, head) == 2 else Nifti1Image
+    file = gzip.open(path) if is_packed else path.open("rb")
+    return kind.from_file_map({"image": FileHolder(fileobj=file)}, mmap=False)
+
+
+class _Voxels:
+    """Reads the stored volume, all of it when first asked for: gzip has no middle to begin at."""
+
+    def __init__(self, path: Path, volume: int, view: ArrayView, dtype: np.dtype[Any]) -> None:
+        self._arguments = (path, volume, view, dtype)
+        self._whole = lru_cache(maxsize=1)(self._read)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Voxels, self._arguments
+
+    def __call__(self, block: Block) -> npt.NDArray[Any]:
+        return self._whole()[block].copy()
+
+    def _read(self) -> npt.NDArray[Any]:
+        path, volume, view, dtype = self._arguments
+        stored = _opened(path).dataobj
+        index = (slice(None),) * 3 + (volume,) + (0,) * (len(stored.shape) - 4)
+        if _is_scaled(stored):
+            values = stored[index[: len(stored.shape)]]
+        else:
+            values = stored.get_unscaled()[index[: len(stored.shape)]]
+        values = values.reshape(values.shape + (1,) * (3 - values.ndim))
+        return np.ascontiguousarray(view.of(values)).astype(dtype, copy=False)
+
+
+def _is_scaled(stored: Any) -> bool:
+    return (float(stored.slope), float(stored.inter)) != (1.0, 0.0)
+
+
+def read_nifti(path: Path, series: int | None) -> Image:
+    """Read a NIfTI volume.
+
+    Parameters
+    ----------
+    path
+        The file; gzip is recognised by content.
+    series
+        Which volume of a file that holds several (times, phases); None: the first.
+
+    Returns
+    -------
+    image of axes ``"zyx"`` in millimetres. Whole numbers that are not scaled keep their type, all others are float32.
+    Axes are swapped and flipped, never resampled, until they run as near as can be towards head, back and left
+
+    Raises
+    ------
+    ReadError
+        The file is cut short, or its voxels are colours or complex numbers.
+    """
+    stored = _opened(path)
+    header, shape = stored.header, stored.shape
+    if len(shape) < 2 or np.prod(shape, dtype=np.float64) > LARGEST_VOXELS or min(shape) < 1:
+        raise ReadError(f"{path} says it holds {' × '.join(map(str, shape))} voxels: it is damaged.")
+    shape = (*shape, 1)[:3] if len(shape) < 3 else shape
+    count = int(np.prod(shape[3:], dtype=np.int64))
+    if count > 1 and len([n for n in shape[3:] if n > 1]) > 1:
+        raise ReadError(f"{path} holds {len(shape)} axes, which cannot be shown: save three or four of them.")
+    names = tuple(f"volume {number} of {count}" for number in range(1, count + 1)) if count > 1 else ("",)
+    number = choose_series(path, series, names)
+    if header.get_data_dtype().kind not in "iuf":
+        raise ReadError(f"{path} holds colours or complex numbers, not grey values: save one value per voxel.")
+    affine, warnings = _affine(stored)
+    view, placed = nearest_view(affine if is_usable(affine) else _RAS_TO_LPS, shape)
+    dtype = header.get_data_dtype().newbyteorder("=")
+    if dtype.kind == "f" or _is_scaled(stored.dataobj):
+        dtype = np.dtype(np.float32)
+    sizes = [shape[axis] for axis in view.order]
+    return volume_image(
+        path,
+        as_lazy(path, sizes, dtype, _Voxels(path, number, view, dtype)),
+        placed if is_usable(affine) else affine,
+        name=short_name(path),
+        series=number,
+        series_names=names,
+        warnings=warnings,
+    )
+
+
+def _affine(stored: Nifti1Image) -> tuple[Affine, list[str]]:
+    """The file's index (i, j, k, 1) to millimetres (left, posterior, superior, 1), and what is odd about it."""
+    header = stored.header
+    unit = _MILLIMETERS.get(int(header["xyzt_units"]) & 7, 1.0)
+    affine = _RAS_TO_LPS @ np.asarray(stored.affine, np.float64)
+    affine[:3] *= unit
+    if int(header["qform_code"]) or int(header["sform_code"]):
+        return affine, []
+    return affine, ["The file does not say how the body lies in it: left and right may be exchanged."]
+
+
+FORMAT = Format(name="a NIfTI file", recognises=_recognises, read=read_nifti)
