@@ -20,9 +20,9 @@ import imageio.v3 as iio
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from napari_medseg.annotation.tracing import runs
 from napari_medseg.annotation.curves import Curves
 from napari_medseg.annotation.surfaces import surfaces_of_labels
+from napari_medseg.annotation.tracing import runs
 from napari_medseg.data.retina import surfaces_of_pile
 from napari_medseg.errors import AnnotationError
 
@@ -36,7 +36,6 @@ SETS = {
 TOLERANCE = 2.0
 SHORTEST = 12  # columns: shorter pieces are noise of the masks
 MOST_CLICKS = 40
-ORDER = None
 GOAL_MS, GOAL_ANCHORS = 50.0, 6.0
 
 
@@ -137,13 +136,12 @@ class Annotator:
 
     def __init__(self, curves: Curves, bscan: int, scan: Scan, *, straight: bool, tally: Tally) -> None:
         self.curves, self.bscan, self.scan, self.straight, self.tally = curves, bscan, scan, straight, tally
-        self.order = ORDER or range(len(scan.truth))
         self.judged = np.full(scan.truth.shape, np.nan)
 
     def annotate(self) -> None:
-        drawn = [s for s in self.order if np.isfinite(self.scan.truth[s]).any()]
-        counts = {s: self.draw(s) for s in drawn}
-        self.tally.clicks.append([counts[s] for s in sorted(counts)])
+        self.tally.clicks.append(
+            [self.draw(s) for s in range(len(self.scan.truth)) if np.isfinite(self.scan.truth[s]).any()]
+        )
         errors = np.abs(self.curves.rows(self.bscan) - self.judged)
         self.tally.errors.append(errors[np.isfinite(errors)])
 
@@ -187,7 +185,9 @@ def follow_on(scan: Scan, previous: Scan, surfaces: list, tally: Tally) -> None:
     """Annotate the second of two B-scans after its curves were carried over from the first."""
     height = max(len(scan.picture), len(previous.picture))
     width = min(scan.picture.shape[1], previous.picture.shape[1])
-    scan, previous = (Scan(s.subject, s.picture[:, :width], s.truth[:, :width], s.stops[:width]) for s in (scan, previous))
+    scan, previous = (
+        Scan(s.subject, s.picture[:, :width], s.truth[:, :width], s.stops[:width]) for s in (scan, previous)
+    )
     curves = Curves(surfaces, (2, height, width), [previous.picture, scan.picture].__getitem__)
     filled = np.full(previous.truth.shape, np.nan, np.float32)
     for s, truth in enumerate(previous.truth):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from napari_medseg.annotation.surfaces import labels_of_surfaces
 
@@ -16,15 +17,10 @@ AREA = 9
 
 
 @st.composite
-def ordered_rows(draw: st.DrawFn, count: int, height: int, *, gaps: bool = False) -> np.ndarray:
-    """Surfaces (count, x) of whole cuts, in order; with gaps some are NaN."""
-    width = draw(st.integers(1, 5))
-    cuts = draw(st.lists(st.lists(st.integers(0, height), min_size=count, max_size=count), min_size=width, max_size=width))
-    rows = np.sort(np.asarray(cuts, np.float32), axis=1).T - np.float32(0.5)
-    if gaps:
-        missing = draw(st.lists(st.booleans(), min_size=rows.size, max_size=rows.size))
-        rows[np.asarray(missing, bool).reshape(rows.shape)] = np.nan
-    return rows
+def ordered_rows(draw: st.DrawFn, count: int, height: int) -> np.ndarray:
+    """Surfaces (count, x) of whole cuts, in order."""
+    cuts = draw(hnp.arrays(np.int64, st.tuples(st.just(count), st.integers(1, 5)), elements=st.integers(0, height)))
+    return np.sort(cuts, axis=0).astype(np.float32) - np.float32(0.5)
 
 
 @st.composite

@@ -317,12 +317,12 @@ class Curves(RememberedCurves):
         rows = curve.rows.copy()
         for part in (slice(first, last + 1), slice(columns[0]), slice(columns[-1] + 1, None)):
             rows[part] = np.nan
-        for x, row in curve.anchors.items():
-            rows[x] = row if first <= x <= last else rows[x]
         limits = self.limits(bscan, surface, of_person=pushing)
         for a, b in curve.intervals():
             if first <= a and b <= last:
                 rows[a : b + 1] = self._between(bscan, surface, curve, (a, b), limits)
+        for x, row in curve.anchors.items():
+            rows[x] = row if first <= x <= last else rows[x]
         drawn = {(bscan, surface): replace(curve, rows=rows)}
         return self.act({**drawn, **(self._pushed(bscan, surface, rows) if pushing else {})}, going_on=going_on)
 

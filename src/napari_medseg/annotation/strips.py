@@ -106,8 +106,9 @@ def cut_strip(picture: Floats, start: int, course: Rows, lowest: int, highest: i
     columns = np.arange(-left, len(course) + right)
     rows = course[np.clip(columns, 0, len(course) - 1)]
     if len(course) > 1:
-        rows = rows + np.minimum(columns, 0) * (course[1] - course[0])
-        rows = rows + np.maximum(columns - len(course) + 1, 0) * (course[-1] - course[-2])
+        near = min(MARGIN, len(course) - 1)
+        rows = rows + np.minimum(columns, 0) * (course[near] - course[0]) / near
+        rows = rows + np.maximum(columns - len(course) + 1, 0) * (course[-1] - course[-1 - near]) / near
     first = lowest - PATTERN
     depth = rows + 0.5 + np.arange(first, highest + PATTERN, dtype=np.float32)[:, None]
     upper = np.floor(depth)

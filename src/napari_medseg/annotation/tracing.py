@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
 
-from napari_medseg.annotation.strips import Floats, Strip, cut_strip
+from napari_medseg.annotation.strips import PATTERN, Floats, Strip, cut_strip
 from napari_medseg.annotation.surfaces import Rows
 from napari_medseg.structures import Edge
 
@@ -23,6 +24,8 @@ from napari_medseg.structures import Edge
 STIFFNESS = 0.4
 #: Furthest that a curve leaves its course from one column to the next, in rows.
 MAX_JUMP = 3
+#: The second look: how far from the first, in rows, and how much that is smoothed, in columns.
+SECOND_REACH, SECOND_SMOOTHING = 6, 4.0
 #: Cost of what cannot be: more than a path through all other columns.
 _NEVER = np.float32(1e4)
 
@@ -68,17 +71,14 @@ def trace(
     limits = limits_of(low, high, picture.shape)
     for left, right in itertools.pairwise(columns):
         part = slice(left, right + 1)
-        course = np.linspace(anchors[left], anchors[right], right - left + 1, dtype=np.float32)
+        bounds = limits[0][part], np.maximum(limits[0][part], limits[1][part])
+        line = np.linspace(anchors[left], anchors[right], right - left + 1, dtype=np.float32)
         # No layer is so steep that a curve leaves the line between two clicks further than this.
-        reach = 20 + len(course) / 2
-        lowest, highest = np.maximum(limits[0][part], course - reach), np.minimum(limits[1][part], course + reach)
-        strip = cut_strip(picture, left, course, *_span(course, lowest, highest))
-        ends = strip.patterns()[:, [0, -1]]
-        share = np.linspace(0, 1, len(course), dtype=np.float32)
-        patterns = ends[:, :1] * (1 - share) + ends[:, 1:] * share
-        cost = strip.costs(edge, patterns, float(strip.contrast()[[0, -1]].mean()))
-        rows[part] = _along(course, _within(strip, cost, course, lowest, highest, ends=True), strip, max_jump)
-        rows[part] = np.clip(rows[part], limits[0][part], np.maximum(limits[0][part], limits[1][part]))
+        found = _between(picture, left, line, edge, bounds, 20 + len(line) / 2, max_jump)
+        # Along what was found, layers are blurred less than along the line, so it is looked at once more.
+        aside = gaussian_filter1d(found - line, SECOND_SMOOTHING, mode="nearest")
+        course = line + aside - np.linspace(aside[0], aside[-1], len(line), dtype=np.float32)
+        rows[part] = _between(picture, left, course, edge, bounds, SECOND_REACH, max_jump)
     for column in columns:  # a click lies up to half a row from the places that were judged, and counts itself
         rows[column] = anchors[column]
     return rows
@@ -207,6 +207,27 @@ def runs(rows: Rows) -> list[tuple[int, int]]:
     there = np.concatenate([[False], np.isfinite(rows), [False]])
     edges = np.flatnonzero(there[1:] != there[:-1])
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _between(
+    picture: Floats, start: int, course: Rows, edge: Edge, bounds: tuple[Rows, Rows], reach: float, max_jump: int
+) -> Rows:
+    """Rows (x,) of a curve along a course that starts and ends at clicks."""
+    lowest, highest = np.maximum(bounds[0], course - reach), np.minimum(bounds[1], course + reach)
+    strip = cut_strip(picture, start, course, *_span(course, lowest, highest))
+    ends = strip.patterns()[:, [0, -1]]
+    share = np.linspace(0, 1, len(course), dtype=np.float32)
+    patterns = ends[:, :1] * (1 - share) + ends[:, 1:] * share
+    cost = strip.costs(edge if edge != "any" else _edge_of(ends), patterns, float(strip.contrast()[[0, -1]].mean()))
+    return np.clip(_along(course, _within(strip, cost, course, lowest, highest, ends=True), strip, max_jump), *bounds)
+
+
+def _edge_of(patterns: Floats) -> Edge:
+    """The edge in the middle of patterns (2 * PATTERN, any number), if all have the same."""
+    rises = patterns[PATTERN : PATTERN + 2].mean(axis=0) > patterns[PATTERN - 2 : PATTERN].mean(axis=0)
+    if rises.all():
+        return "dark-to-bright"
+    return "any" if rises.any() else "bright-to-dark"
 
 
 def _span(course: Rows, lowest: Rows, highest: Rows) -> tuple[int, int]:
