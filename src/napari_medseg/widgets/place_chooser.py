@@ -7,6 +7,7 @@ from typing import Literal
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_medseg.structures import Case
@@ -53,6 +54,7 @@ class PlaceChooser(QWidget):
         self._folder.textChanged.connect(self.changed)
         session.dataset_changed.connect(self.changed)
         session.cases_changed.connect(self.changed)
+        session.case_changed.connect(self._follow_case)
         self._on_change()
 
     @property
@@ -99,6 +101,17 @@ class PlaceChooser(QWidget):
         self.layers.setVisible(self.place in ("image", "region"))
         self._folder_row.setVisible(self.place == "folder")
         self.changed.emit()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Mean the case on screen rather than an image that is hidden, e.g. one of a training's preview (Qt's hook)."""
+        super().showEvent(event)
+        if self.layer is not None and not self.layer.visible:
+            self._follow_case(self._session.case)
+
+    def _follow_case(self, _: Case | None) -> None:
+        """Mean the image of a case that was opened."""
+        if self._session.open is not None:
+            self.layers.setCurrentIndex(self.layers.findData(self._session.open.image_layers[0]))
 
     def _ask(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Choose a folder with images", self._folder.text())
