@@ -155,6 +155,7 @@ class Session(QObject):
         MedsegError
             The case cannot be read; nothing is on screen then.
         """
+        from napari_medseg.widgets.foreign_layers import hide_other_spaces
         from napari_medseg.widgets.open_case import OpenCase
 
         if self._dataset is None or (self._open is not None and self._open.case.case == case_id):
@@ -162,6 +163,7 @@ class Session(QObject):
         dataset, case = self._dataset, self._dataset.case(case_id)
         tool = self._open.tool if self._open is not None else {}
         self._close_open_case()
+        others = [*self.viewer.layers]
         try:
             self._open = OpenCase(self.viewer, dataset, case)
             self._open.take_tool(tool)
@@ -171,6 +173,12 @@ class Session(QObject):
             self._open.closed.connect(self._forget_case)
         finally:
             self.case_changed.emit(self.case)
+        hidden = hide_other_spaces(others, self._open.image_layers[0])
+        if hidden:
+            # What was hidden does not count for what is in view.
+            self.viewer.reset_view()
+            names = ", ".join(f"'{name}'" for name in hidden)
+            self.tell(f"{names} cannot lie over this case, because only one of them has a pixel size: hidden.")
 
     def close_case(self) -> None:
         """Save the case on screen and remove its layers; raises `WriteError` when it cannot be saved."""
