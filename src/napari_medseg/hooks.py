@@ -13,6 +13,7 @@ from napari_medseg.errors import MedsegError
 from napari_medseg.io.labels import classes_of, write_labels
 from napari_medseg.io.reading import read, recognise
 from napari_medseg.io.units import unit_name
+from napari_medseg.io.volume.dicom import one_per_series
 from napari_medseg.io.volume.presets import default_limits
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 from napari_medseg.widgets._layers import LABELS_OPACITY, class_colormap, class_features, image_kwargs
@@ -49,7 +50,7 @@ def _paths(path: str | Sequence[str]) -> list[Path]:
 
 
 def _layers(path: str | Sequence[str]) -> list[LayerData]:
-    return [layer for one in _paths(path) for layer in image_layers(read(one))]
+    return [layer for one in one_per_series(_paths(path)) for layer in image_layers(read(one))]
 
 
 def image_layers(image: Image) -> list[LayerData]:

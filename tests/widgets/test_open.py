@@ -12,6 +12,7 @@ from napari_medseg.structures import DatasetInfo
 from napari_medseg.widgets.open_panel import OpenPanel
 from napari_medseg.widgets.session import session_of
 from tests.io.oct.writers import write_e2e
+from tests.io.volume.writers import voxels, write_series
 
 from .helpers import make_dataset
 
@@ -167,3 +168,35 @@ def test_a_picture_can_be_called_oct(desk, qtbot, tmp_path):
     qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
     facts = viewer.layers[0].metadata["medseg"]
     assert (facts["spacing"], facts["laterality"]) == ((0.004, 0.012), "R")
+
+
+def test_a_ct_series_is_chosen_by_its_description_and_shown_in_a_window(desk, qtbot, tmp_path):
+    viewer, panel = desk
+    write_series(tmp_path / "a", voxels(6), SeriesDescription="Abdomen venous")
+    write_series(tmp_path / "b", voxels(4), SeriesDescription="Thorax", step=(0.0, 0.3, 1.2))
+    look(qtbot, panel, tmp_path)
+    offered = [panel.series.itemText(index) for index in range(panel.series.count())]
+    assert [name.split(",")[0] for name in offered] == ["Abdomen venous", "Thorax"]
+    assert panel.hu_window.currentText() == "as the file says (50 / 350)"
+    panel._change_series(1)
+    qtbot.waitUntil(lambda: panel.image is not None, timeout=15_000)
+    assert "gantry tilt" in panel.warnings.text()
+    panel.hu_window.setCurrentIndex(panel.hu_window.findText("lung (-600 / 1500)"))
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    (layer,) = viewer.layers
+    assert layer.data.shape == (4, 5, 4)
+    assert layer.scale == pytest.approx([1.2, 0.75, 0.5])
+    assert layer.translate == pytest.approx([30, -20, -10])
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert layer.contrast_limits == [-1350, 150]
+    assert layer.contrast_limits_range == [-1350, 3071]
+    assert layer.metadata["medseg"]["affine"][1, 0] == pytest.approx(0.3)
+
+
+def test_slices_of_one_series_are_one_image(desk, qtbot, tmp_path):
+    viewer, panel = desk
+    write_series(tmp_path, voxels(6))
+    look(qtbot, panel, *sorted(tmp_path.iterdir()))
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    (layer,) = viewer.layers
+    np.testing.assert_array_equal(np.asarray(layer.data), voxels(6))

@@ -16,6 +16,7 @@ from napari_medseg.errors import InputNotFoundError, ReadError
 from napari_medseg.io import ome_zarr, raster, tiff
 from napari_medseg.io.format import HEAD_BYTES, Format, choose_series
 from napari_medseg.io.lazy import Block, LazyArray
+from napari_medseg.io.volume.dicom import one_per_series
 from napari_medseg.structures import Image
 
 _SLICE_FORMATS = (tiff.FORMAT, raster.FORMAT)
@@ -40,7 +41,7 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def image_files(path: Path, formats: Sequence[Format]) -> list[Path]:
-    """Images directly inside a folder, in natural order; hidden ones left out.
+    """Images directly inside a folder, in natural order; hidden ones left out, a DICOM series named by its first file.
 
     An image is what one of `formats` recognises. A file that is empty or of other content but has an image's name
     counts too: reading it says what is wrong, where leaving it out would lose a mask or a slice unnoticed.
@@ -62,7 +63,7 @@ def image_files(path: Path, formats: Sequence[Format]) -> list[Path]:
         folders = sum(file.is_dir() for file in files)
         hint = "open one of the folders in it" if folders else "choose the folder in which the images are"
         raise ReadError(f"Folder {path} holds no image that can be read: {hint}.")
-    return found
+    return one_per_series(found)
 
 
 def _is_image(file: Path, formats: Sequence[Format]) -> bool:

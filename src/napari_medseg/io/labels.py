@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_medseg.errors import MedsegError, ReadError, WriteError
 from napari_medseg.io import ome_zarr, raster, tiff
@@ -43,6 +44,8 @@ class LabelImage:
         As in `structures.Image`; None where the file does not say.
     classes
         What values mean; empty where the file does not say.
+    affine
+        Where voxels lie, as in `structures.Image`; None where the file does not say.
     """
 
     labels: ArrayLike
@@ -50,6 +53,7 @@ class LabelImage:
     spacing: tuple[float, ...] | None = None
     units: tuple[str, ...] | None = None
     classes: tuple[MaskClass, ...] = ()
+    affine: npt.NDArray[np.float64] | None = None
 
 
 def read_labels(path: str | os.PathLike[str]) -> LabelImage:
@@ -81,7 +85,14 @@ def read_labels(path: str | os.PathLike[str]) -> LabelImage:
         raise ReadError(
             f"{place} looks like {found.name} but cannot be read ({first_line(error)}): it may be damaged."
         ) from error
-    return LabelImage(labels=labels, axes=image.axes, spacing=image.spacing, units=image.units, classes=classes)
+    return LabelImage(
+        labels=labels,
+        axes=image.axes,
+        spacing=image.spacing,
+        units=image.units,
+        classes=classes,
+        affine=image.affine,
+    )
 
 
 def _read_numbers(path: Path, format_name: str) -> Image:

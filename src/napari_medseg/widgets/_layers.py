@@ -13,9 +13,12 @@ from napari.layers import Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, direct_colormap
 
 from napari_medseg.io.units import unit_name
+from napari_medseg.io.volume.presets import default_limits
 from napari_medseg.io.volume.space import origin_of
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 
+#: Hounsfield units that scanners store.
+_SCANNED = (-1024.0, 3071.0)
 _TRANSPARENT = "transparent"
 _VEIL = "#202020"
 LABELS_OPACITY = 0.5
@@ -104,11 +107,22 @@ def space_facts(source: Layer) -> dict[str, Any]:
     return {key: facts[key] for key in kept if key in facts}
 
 
+def show_window(layer: ImageLayer, limits: tuple[float, float]) -> None:
+    """Show a CT between two Hounsfield units, with the slider's ends where a scanner's own lie."""
+    low, high = limits
+    layer.contrast_limits_range = (min(low, _SCANNED[0]), max(high, _SCANNED[1]))
+    layer.contrast_limits = (low, high)
+
+
 def add_image(viewer: napari.Viewer, image: Image) -> list[ImageLayer]:
     """Add an image, one layer per channel that is not red, green, blue."""
     data: Any = list(image.levels) if len(image.levels) > 1 else image.levels[0]
     added = viewer.add_image(data, multiscale=len(image.levels) > 1, **image_kwargs(image))
-    return list(added) if isinstance(added, list) else [added]
+    layers = list(added) if isinstance(added, list) else [added]
+    if (limits := default_limits(image)) is not None:
+        for layer in layers:
+            show_window(layer, limits)
+    return layers
 
 
 def class_colormap(

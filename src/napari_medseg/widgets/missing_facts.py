@@ -55,7 +55,7 @@ class MissingFacts(QWidget):
         is_oct = image is not None and image.kind == "oct"
         missing = "" if image is None else _missing_axes(image)
         self.spacing.clear()
-        self._form.setRowVisible(self._one, bool(missing) and not is_oct)
+        self._form.setRowVisible(self._one, image is not None and image.spacing is None and not is_oct)
         suggested = {} if image is None else _suggested(image)
         for axis, edit in self.oct.items():
             self._form.setRowVisible(edit, is_oct and axis in missing)

@@ -10,7 +10,10 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QMenu
 
 from napari_medseg.hooks import image_layers
 from napari_medseg.io import read
+from napari_medseg.io.volume.dicom import one_per_series
+from napari_medseg.io.volume.presets import contrast_limits, default_limits, windows_of
 from napari_medseg.structures import Image, Kind
+from napari_medseg.widgets._layers import show_window
 from napari_medseg.widgets.adding import add_files
 from napari_medseg.widgets.aspect import set_true_aspect, switch_aspect
 from napari_medseg.widgets.drop_area import DropArea
@@ -75,7 +78,12 @@ class OpenPanel(QWidget):
         self.kind.setObjectName("kind")
         self.kind.addItem("what the file says", None)
         self.kind.addItem("OCT: B-scans of the retina", "oct")
+        self.kind.addItem("CT: Hounsfield units", "ct")
+        self.kind.addItem("MR", "mr")
         self.kind.activated.connect(lambda _: self.look_at(self.paths))
+        self.hu_window = QComboBox()
+        self.hu_window.setObjectName("window")
+        self.hu_window.setToolTip("Which Hounsfield units are shown from black to white")
         self.missing = MissingFacts()
         self.spacing = self.missing.spacing
         self.true_aspect = QCheckBox("True proportions")
@@ -88,6 +96,7 @@ class OpenPanel(QWidget):
         choices = QFormLayout()
         choices.addRow("Kind", self.kind)
         choices.addRow("Image", self.series)
+        choices.addRow("Window", self.hu_window)
         self._choices = choices
         layout.addLayout(choices)
         layout.addWidget(self.missing)
@@ -96,12 +105,16 @@ class OpenPanel(QWidget):
         return found
 
     def look_at(self, paths: Sequence[Path], series: int | None = None) -> None:
-        """Read what files or a folder hold, in a thread, and show it; nothing is loaded yet."""
+        """Read what files or a folder hold, in a thread, and show it; nothing is loaded yet.
+
+        Of the slices of one DICOM series the first stands for all.
+        """
         if not paths:
             return
         if self._job is not None:
             self._job.cancel()
         self.notice.clear()
+        paths = one_per_series(paths)
         if tuple(paths) != self.paths:
             self.kind.setCurrentIndex(self.kind.findData(self._usual_kind()))
         self.paths, kind = tuple(paths), self.kind.currentData()
@@ -130,11 +143,21 @@ class OpenPanel(QWidget):
         self.series.addItems([name or f"{index + 1}" for index, name in enumerate(image.series_names)])
         self.series.setCurrentIndex(image.series)
         self._choices.setRowVisible(self.series, len(image.series_names) > 1)
+        self._offer_windows(image)
         # Scanners' own files and slides say what they are.
         self._choices.setRowVisible(self.kind, image.kind == "image" or self.kind.currentData() is not None)
         self.missing.ask(image)
         self.true_aspect.setVisible(image.kind == "oct")
         self.warnings.say("warning", " ".join(image.warnings))
+
+    def _offer_windows(self, image: Image) -> None:
+        """Usual windows of a CT, the file's own first."""
+        self.hu_window.clear()
+        for name, (level, width) in windows_of(image).items():
+            self.hu_window.addItem(f"{name} ({level:g} / {width:g})", contrast_limits(level, width))
+        limits = default_limits(image)
+        self.hu_window.setCurrentIndex(max(0, self.hu_window.findData(limits)))
+        self._choices.setRowVisible(self.hu_window, limits is not None)
 
     def _update_buttons(self) -> None:
         self.load.setEnabled(self.image is not None)
@@ -162,6 +185,8 @@ class OpenPanel(QWidget):
                 getattr(self.viewer, f"add_{layer_type}")(data, **keywords)
                 for data, keywords, layer_type in image_layers(image)
             )
+            if default_limits(image) is not None:
+                show_window(first, self.hu_window.currentData())
             if others:
                 self.viewer.layers.selection.active = first
         if any(image.kind == "oct" for image in images):
@@ -187,7 +212,7 @@ class OpenPanel(QWidget):
         self.look_at([Path(name) for name in names])
 
     def _choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr, an XML export or a folder of slices")
+        folder = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr, a DICOM or XML export or a folder of slices")
         if folder:
             self.look_at([Path(folder)])
 

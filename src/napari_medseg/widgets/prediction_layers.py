@@ -9,6 +9,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import Colormap
 
+from napari_medseg.io.volume.space import moved
 from napari_medseg.structures import Prediction
 from napari_medseg.widgets._layers import add_labels, spatial_kwargs
 from napari_medseg.widgets.confidence_strip import add_confidence
@@ -43,6 +44,9 @@ def add_prediction(
         pixels = np.asarray(prediction.labels)
         labels: Labels = add_labels(viewer, pixels, prediction.classes, name=name, beside=beside)
         labels.translate = place
+        facts = labels.metadata["medseg"]
+        if facts.get("affine") is not None:
+            facts["affine"] = moved(facts["affine"], [start for start, _ in prediction.region])
         labels.metadata["prediction"] = model
         if outlined:
             labels.contour, labels.opacity = _OUTLINE, 1.0

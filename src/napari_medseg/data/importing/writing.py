@@ -23,6 +23,7 @@ from napari_medseg.data.scan_columns import SCAN_COLUMNS, check_laterality, pars
 from napari_medseg.data.table import Table
 from napari_medseg.errors import DatasetError, MedsegError
 from napari_medseg.io import read, read_labels, write_labels
+from napari_medseg.io.volume.space import is_same_place
 from napari_medseg.structures import DatasetInfo, Image, Kind, Progress
 
 
@@ -94,10 +95,17 @@ def _look(cases: Sequence[PlannedCase], kind: Kind, progress: Progress) -> list[
 
 
 def _mask_values(mask: Path, image: Image) -> set[int]:
-    labels = read_labels(mask).labels
+    found = read_labels(mask)
+    labels = found.labels
     if tuple(labels.shape) != image.spatial_shape:
         raise DatasetError(
             f"mask {mask} has {shape_text(tuple(labels.shape))} pixels but its image {shape_text(image.spatial_shape)}"
+        )
+    here, there = image.affine, found.affine
+    if here is not None and there is not None and not is_same_place(here, there, image.spatial_shape):
+        raise DatasetError(
+            f"mask {mask} lies elsewhere in the body than its image: resample it onto the image, or, if only its "
+            "header is wrong, copy the image's header"
         )
     return {value for band in bands(labels) for value in values_in(band)}
 

@@ -7,7 +7,7 @@ Headers are read at once, pixels when asked for. What belongs together is decide
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from napari_medseg.io.format import HEAD_BYTES, Format, choose_series
 from napari_medseg.io.lazy import LazyArray
 from napari_medseg.io.oct.dicom import OPT_CLASS, is_dicom, sop_class_of
 from napari_medseg.io.units import PIXEL
-from napari_medseg.io.volume.dicom_header import Slice, slices_of
+from napari_medseg.io.volume.dicom_header import Slice, series_of, slices_of
 from napari_medseg.io.volume.dicom_pixels import SliceLoader, common_type
 from napari_medseg.io.volume.dicom_stack import Stack, stacks_of
 from napari_medseg.io.volume.presets import WINDOW_KEY
@@ -79,6 +79,18 @@ def _head(file: Path) -> bytes:
             return stream.read(HEAD_BYTES)
     except OSError:
         return b""
+
+
+def one_per_series(files: Sequence[Path]) -> list[Path]:
+    """Files without those DICOM slices whose series another file before them stands for already."""
+    seen: set[str] = set()
+    kept = []
+    for file in files:
+        series = series_of(file) if not file.is_dir() and is_dicom(_head(file)) else ""
+        if not series or series not in seen:
+            kept.append(file)
+        seen.add(series)
+    return kept
 
 
 def read_dicom(path: Path, series: int | None) -> Image:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_medseg.io.oct.dicom import quiet
+from napari_medseg.io.oct.dicom import OPT_CLASS, quiet
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -118,6 +118,19 @@ class Slice:
     is_colored: bool
     is_compressed: bool
     frames: int
+
+
+def series_of(path: Path) -> str:
+    """UID of the series that a file is a part of; empty for OCT scans, each of which is whole, and damaged files."""
+    from pydicom import dcmread
+
+    try:
+        with quiet():
+            header = dcmread(path, specific_tags=["SeriesInstanceUID", "SOPClassUID"], stop_before_pixels=True)
+    except Exception:
+        # Parsers of damaged files raise whatever they like; a file of no series stands for itself.
+        return ""
+    return "" if header.get("SOPClassUID") == OPT_CLASS else str(header.get("SeriesInstanceUID", ""))
 
 
 def slices_of(path: Path) -> list[Slice]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from napari_medseg.structures import Image
 
 #: (level, width) in HU by name. Pancreas is narrower than soft tissue: its contrast to tumours is small.
@@ -43,7 +45,10 @@ def contrast_limits(level: float, width: float) -> tuple[float, float]:
 
 
 def default_limits(image: Image) -> tuple[float, float] | None:
-    """Contrast limits of a CT to begin with: the file's own window, else soft tissue; None for other images."""
-    if image.kind != "ct":
+    """Contrast limits of a CT to begin with: the file's own window, else soft tissue; None for other images.
+
+    A CT of 8 bits is a picture of one, in which no Hounsfield units are left.
+    """
+    if image.kind != "ct" or image.dtype == np.uint8:
         return None
     return contrast_limits(*own_window(image.metadata).get(AS_FILE, WINDOWS[DEFAULT_WINDOW]))

@@ -151,6 +151,20 @@ def is_oblique(affine: Affine) -> bool:
     return bool(np.any((np.abs(directions) > _NOTABLE).sum(axis=0) > 1))
 
 
+def is_same_place(one: Affine, other: Affine, shape: Sequence[int]) -> bool:
+    """Whether two images of one shape cover each other to half a voxel, at every corner.
+
+    Parameters
+    ----------
+    shape
+        Of both, (z, y, x) or (y, x).
+    """
+    lengths = (1,) * (3 - len(shape)) + tuple(shape)
+    corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * [*(n - 1 for n in lengths), 1]
+    apart = np.linalg.norm(((one - other) @ corners.T)[:3], axis=0)
+    return bool(apart.max() <= min(spacing_of(one)) / 2)
+
+
 def moved(affine: Affine, start: Sequence[float]) -> Affine:
     """The affine of a part of the image that begins at voxel `start`, (z, y, x) or (y, x)."""
     shift = np.eye(4)
