@@ -79,7 +79,7 @@ class Guide:
         patterns = np.zeros((2 * PATTERN, len(rows)), np.float32)
         contrasts = [np.zeros(1, np.float32)]
         for start, stop in runs(rows):
-            strip = cut_strip(self._picture(bscan), start, rows[start:stop], -1, 1)
+            strip = cut_strip(self._picture(bscan), np.arange(start, stop), rows[start:stop], -1, 1)
             patterns[:, start:stop] = strip.patterns()
             contrasts.append(strip.contrast())
         return patterns, float(np.median(np.concatenate(contrasts)))
@@ -88,7 +88,7 @@ class Guide:
         """Cost (distance, x) of moving a surface by -FURTHEST to FURTHEST rows."""
         costs = np.zeros((2 * FURTHEST + 1, len(rows)), np.float32)
         for start, stop in runs(rows):
-            strip = cut_strip(picture, start, rows[start:stop], -FURTHEST, FURTHEST)
+            strip = cut_strip(picture, np.arange(start, stop), rows[start:stop], -FURTHEST, FURTHEST)
             costs[:, start:stop] = strip.costs(self._edges[surface], patterns[:, start:stop], contrast)
         return costs
 

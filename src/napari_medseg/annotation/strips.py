@@ -18,11 +18,11 @@ from napari_medseg.structures import Edge
 Floats = npt.NDArray[np.float32]
 
 #: Smoothing across and along the course, in pixels: speckle is as wide as it is deep, layers are not.
-SMOOTHING = (1.0, 4.0)
+SMOOTHING = (1.25, 5.0)
 #: Columns beside the course that take part in the smoothing.
 MARGIN = 10
 #: Rows above and below a curve whose pattern of layers tells it from others.
-PATTERN = 12
+PATTERN = 16
 #: How much the edge itself counts beside the pattern around it.
 EDGE_SHARE = 0.3
 
@@ -86,38 +86,44 @@ class Strip:
         return np.asarray((cost + EDGE_SHARE * missing[PATTERN - 1 : -PATTERN + 1]) / (1 + EDGE_SHARE), np.float32)
 
 
-def cut_strip(picture: Floats, start: int, course: Rows, lowest: int, highest: int) -> Strip:
+def cut_strip(picture: Floats, columns: npt.NDArray[np.intp], course: Rows, lowest: int, highest: int) -> Strip:
     """The strip along a course.
 
     Parameters
     ----------
     picture
         float32 (y, x); outside it, its outermost pixels go on.
-    start
-        Column of the course's first entry.
+    columns
+        Columns (x,) of the course: neighbouring ones, or every second or third.
     course
-        Rows (x,) from there on.
+        Rows (x,) in those columns.
     lowest, highest
         Cuts around the course that `Strip.costs` is to judge, in rows from it.
     """
-    height, width = picture.shape
-    left, right = min(MARGIN, start), min(MARGIN, width - start - len(course))
+    width = picture.shape[1]
+    step = int(columns[1] - columns[0]) if len(columns) > 1 else 1
+    beside = MARGIN // step
+    left, right = min(beside, columns[0] // step), min(beside, (width - 1 - columns[-1]) // step)
+    before, after = np.arange(-left, 0), np.arange(1, right + 1)
+    near = min(beside, len(course) - 1)
+    slopes = ((course[near] - course[0]) / max(near, 1), (course[-1] - course[-1 - near]) / max(near, 1))
     # Beside its ends the course goes on as it came.
-    columns = np.arange(-left, len(course) + right)
-    rows = course[np.clip(columns, 0, len(course) - 1)]
-    if len(course) > 1:
-        near = min(MARGIN, len(course) - 1)
-        rows = rows + np.minimum(columns, 0) * (course[near] - course[0]) / near
-        rows = rows + np.maximum(columns - len(course) + 1, 0) * (course[-1] - course[-1 - near]) / near
+    rows = np.concatenate([course[0] + slopes[0] * before, course, course[-1] + slopes[1] * after])
+    x = np.concatenate([columns[0] + step * before, columns, columns[-1] + step * after])
     first = lowest - PATTERN
-    depth = rows + 0.5 + np.arange(first, highest + PATTERN, dtype=np.float32)[:, None]
-    upper = np.floor(depth)
-    share = (depth - upper).astype(np.float32)
-    index = np.clip(upper.astype(np.intp), -1, height - 1)
-    x = start + columns
-    pixels = picture[np.maximum(index, 0), x] * (1 - share) + picture[np.minimum(index + 1, height - 1), x] * share
-    smooth = gaussian_filter(pixels, SMOOTHING, mode="nearest")
+    pixels = _sampled(picture, x, rows + np.float32(0.5 + first), highest - lowest + 2 * PATTERN)
+    smooth = gaussian_filter(pixels, (SMOOTHING[0], SMOOTHING[1] / step), mode="nearest", truncate=3.0)
     return Strip(np.ascontiguousarray(smooth[:, left : left + len(course)]), first)
+
+
+def _sampled(picture: Floats, x: npt.NDArray[np.intp], top: Rows, depth: int) -> Floats:
+    """Intensities (depth, x) from the rows `top` (x,) downwards, between the pixels by their distance."""
+    upper = np.floor(top)
+    share = (top - upper).astype(np.float32)
+    # One gather for both neighbours: the entry below a pixel's upper neighbour is its lower one.
+    index = upper.astype(np.intp) + np.arange(depth + 1)[:, None]
+    pixels = picture[np.clip(index, 0, len(picture) - 1), x]
+    return np.asarray(pixels[:-1] + share * (pixels[1:] - pixels[:-1]), np.float32)
 
 
 def _resemblance(pixels: Floats, patterns: Floats) -> Floats:

@@ -20,12 +20,15 @@ from napari_medseg.annotation.strips import PATTERN, Floats, Strip, cut_strip
 from napari_medseg.annotation.surfaces import Rows
 from napari_medseg.structures import Edge
 
-#: Cost of leaving the course by one row from one column to the next; squared for more.
-STIFFNESS = 0.4
+#: Cost of leaving the course by one row from one column to the next, squared for more: at the first look, along a
+#: straight line, and at the second, along what was found.
+FIRST_STIFFNESS, STIFFNESS = 0.3, 0.8
 #: Furthest that a curve leaves its course from one column to the next, in rows.
 MAX_JUMP = 3
 #: The second look: how far from the first, in rows, and how much that is smoothed, in columns.
-SECOND_REACH, SECOND_SMOOTHING = 6, 4.0
+SECOND_REACH, SECOND_SMOOTHING = 6, 8.0
+#: Widths from which the first look takes every second and every third column, and its largest jump between them.
+COARSE, COARSE_JUMP = (200, 400), 5
 #: Cost of what cannot be: more than a path through all other columns.
 _NEVER = np.float32(1e4)
 
@@ -73,12 +76,12 @@ def trace(
         part = slice(left, right + 1)
         bounds = limits[0][part], np.maximum(limits[0][part], limits[1][part])
         line = np.linspace(anchors[left], anchors[right], right - left + 1, dtype=np.float32)
-        # No layer is so steep that a curve leaves the line between two clicks further than this.
-        found = _between(picture, left, line, edge, bounds, 20 + len(line) / 2, max_jump)
+        found = _first_look(picture, left, line, edge, bounds, max_jump)
         # Along what was found, layers are blurred less than along the line, so it is looked at once more.
         aside = gaussian_filter1d(found - line, SECOND_SMOOTHING, mode="nearest")
         course = line + aside - np.linspace(aside[0], aside[-1], len(line), dtype=np.float32)
-        rows[part] = _between(picture, left, course, edge, bounds, SECOND_REACH, max_jump)
+        places = np.arange(left, right + 1)
+        rows[part] = _between(picture, places, course, edge, bounds, SECOND_REACH, max_jump, STIFFNESS)
     for column in columns:  # a click lies up to half a row from the places that were judged, and counts itself
         rows[column] = anchors[column]
     return rows
@@ -123,9 +126,9 @@ def follow(
         bounds = limits[0][part], np.maximum(limits[0][part], limits[1][part])
         course = np.clip(prior[part], *bounds)
         lowest, highest = np.maximum(bounds[0], course - reach), np.minimum(bounds[1], course + reach)
-        strip = cut_strip(picture, start, course, *_span(course, lowest, highest))
+        strip = cut_strip(picture, np.arange(start, stop), course, *_span(course, lowest, highest))
         cost = _within(strip, strip.costs(edge, patterns[:, part], contrast), course, lowest, highest, ends=False)
-        rows[part] = np.clip(_along(course, cost, strip, MAX_JUMP), *bounds)
+        rows[part] = np.clip(_along(course, cost, strip, MAX_JUMP, STIFFNESS), *bounds)
     return rows
 
 
@@ -150,7 +153,7 @@ def movement(costs: Sequence[Floats], *, block: int = 32) -> Rows:
     width, distances = total.shape
     starts = np.arange(0, width, block)
     per_block = np.add.reduceat(total, starts, axis=0).astype(np.float32)
-    chosen = cheapest_path(per_block, 4, STIFFNESS * block) - distances // 2
+    chosen = cheapest_path(per_block, 4, 0.2 * block) - distances // 2
     moved = np.interp(np.arange(width), np.minimum(starts + block / 2, width - 1), chosen)
     return np.asarray(moved, np.float32)
 
@@ -209,17 +212,37 @@ def runs(rows: Rows) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
+def _first_look(picture: Floats, start: int, line: Rows, edge: Edge, bounds: tuple[Rows, Rows], max_jump: int) -> Rows:
+    """Rows (x,) of a curve between two clicks of which nothing but the straight line (x,) between them is known."""
+    # No layer is so steep that a curve leaves the line further than this.
+    reach = 20 + len(line) / 2
+    step = 1 + sum(len(line) >= width for width in COARSE)
+    chosen = np.unique(np.append(np.arange(0, len(line), step), len(line) - 1))
+    jump = max_jump if step == 1 else min(step * max_jump, COARSE_JUMP)
+    coarse = bounds[0][chosen], bounds[1][chosen]
+    found = _between(picture, start + chosen, line[chosen], edge, coarse, reach, jump, FIRST_STIFFNESS / step)
+    return np.asarray(np.interp(np.arange(len(line)), chosen, found), np.float32)
+
+
 def _between(
-    picture: Floats, start: int, course: Rows, edge: Edge, bounds: tuple[Rows, Rows], reach: float, max_jump: int
+    picture: Floats,
+    columns: npt.NDArray[np.intp],
+    course: Rows,
+    edge: Edge,
+    bounds: tuple[Rows, Rows],
+    reach: float,
+    max_jump: int,
+    stiffness: float,
 ) -> Rows:
-    """Rows (x,) of a curve along a course that starts and ends at clicks."""
+    """Rows (x,) in some columns of a curve along a course that starts and ends at clicks."""
     lowest, highest = np.maximum(bounds[0], course - reach), np.minimum(bounds[1], course + reach)
-    strip = cut_strip(picture, start, course, *_span(course, lowest, highest))
+    strip = cut_strip(picture, columns, course, *_span(course, lowest, highest))
     ends = strip.patterns()[:, [0, -1]]
     share = np.linspace(0, 1, len(course), dtype=np.float32)
     patterns = ends[:, :1] * (1 - share) + ends[:, 1:] * share
     cost = strip.costs(edge if edge != "any" else _edge_of(ends), patterns, float(strip.contrast()[[0, -1]].mean()))
-    return np.clip(_along(course, _within(strip, cost, course, lowest, highest, ends=True), strip, max_jump), *bounds)
+    allowed = _within(strip, cost, course, lowest, highest, ends=True)
+    return np.clip(_along(course, allowed, strip, max_jump, stiffness), *bounds)
 
 
 def _edge_of(patterns: Floats) -> Edge:
@@ -245,10 +268,10 @@ def _within(strip: Strip, cost: Floats, course: Rows, lowest: Rows, highest: Row
     return np.where(outside, _NEVER, cost)
 
 
-def _along(course: Rows, cost: Floats, strip: Strip, max_jump: int) -> Rows:
+def _along(course: Rows, cost: Floats, strip: Strip, max_jump: int, stiffness: float) -> Rows:
     """Rows of the cheapest path through costs (offset, x), to a fraction of a row."""
     costs = np.ascontiguousarray(cost.T)
-    path = cheapest_path(costs, max_jump, STIFFNESS)
+    path = cheapest_path(costs, max_jump, stiffness)
     return np.asarray(course + (path - strip.reach) + _fractions(costs, path), np.float32)
 
 
