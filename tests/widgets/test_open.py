@@ -8,7 +8,8 @@ import tifffile
 from qtpy.QtCore import Qt
 
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.structures import DatasetInfo
+from napari_medseg.io import write_image
+from napari_medseg.structures import DatasetInfo, Image
 from napari_medseg.widgets.open_panel import OpenPanel
 from napari_medseg.widgets.session import session_of
 from tests.io.oct.writers import write_e2e
@@ -43,6 +44,35 @@ def test_a_file_is_described_first_and_loaded_with_the_pixel_size_that_was_typed
     (layer,) = viewer.layers
     assert tuple(layer.scale) == (0.25, 0.25)
     assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
+
+
+def test_an_ome_zarr_folder_is_loaded_with_its_levels_and_becomes_a_case(desk, qtbot, tmp_path):
+    viewer, panel = desk
+    pixels = np.random.default_rng(0).integers(0, 255, (1500, 2000, 3), dtype=np.uint8)
+    image = Image(
+        levels=(pixels,),
+        axes="yxc",
+        rgb=True,
+        channels=("red", "green", "blue"),
+        spacing=(0.5, 0.5),
+        units=("micrometer", "micrometer"),
+        name="slide",
+    )
+    path = write_image(tmp_path / "slide.zarr", image)
+    look(qtbot, panel, path)
+    assert panel.image.spatial_shape == (1500, 2000)
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    (layer,) = viewer.layers
+    assert layer.multiscale
+    assert (tuple(layer.scale), str(layer.units[0])) == ((0.5, 0.5), "micrometer")
+    np.testing.assert_array_equal(np.asarray(layer.data[0][:]), pixels)
+    make_dataset(tmp_path / "data", 1)
+    session = session_of(viewer)
+    session.open_dataset(tmp_path / "data")
+    qtbot.mouseClick(panel.add, Qt.MouseButton.LeftButton)
+    stored = Dataset.open(tmp_path / "data")
+    (case,) = [case for case in stored.cases if case.case == "slide"]
+    assert stored.read_image(case).spacing == (0.5, 0.5)
 
 
 def test_series_can_be_chosen(desk, qtbot, tmp_path):
