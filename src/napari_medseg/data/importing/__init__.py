@@ -110,12 +110,7 @@ def import_dataset(
     planner = FORMATS.get(format or "folders")
     if planner is None:
         raise DatasetError(f"Format '{format}' is not known: choose from {', '.join(FORMATS)}.")
-    if kind not in KINDS:
-        raise DatasetError(f"The kind '{kind}' is unknown: choose from {', '.join(KINDS)}.")
-    if classes and instances:
-        raise DatasetError("Masks hold either class values or object numbers: give --classes or --instances, not both.")
-    if source_column and source_value:
-        raise DatasetError("The source is either a column or one name for all cases: give one of the two.")
+    _refuse_contradictions(kind, classes, instances, source_column, source_value)
     options = Options(
         source=folder,
         images=images,
@@ -149,6 +144,17 @@ def import_dataset(
         layers=layers,
         progress=progress or _no_progress,
     )
+
+
+def _refuse_contradictions(
+    kind: str, classes: Mapping[int, str] | None, instances: str | None, source_column: str | None, source_value: str
+) -> None:
+    if kind not in KINDS:
+        raise DatasetError(f"The kind '{kind}' is unknown: choose from {', '.join(KINDS)}.")
+    if classes and instances:
+        raise DatasetError("Masks hold either class values or object numbers: give --classes or --instances, not both.")
+    if source_column and source_value:
+        raise DatasetError("The source is either a column or one name for all cases: give one of the two.")
 
 
 def find_values(
