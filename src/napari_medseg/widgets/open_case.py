@@ -122,6 +122,7 @@ class OpenCase(QObject):
         if self.curves is None or self.curve_tool is None:
             return
         if on:
+            self.curves.follow()
             self.curve_tool.start()
             self._viewer.layers.selection.active = self.curves.layers.anchors
         else:
@@ -200,7 +201,7 @@ class OpenCase(QObject):
             It cannot be saved now; the layer keeps the change.
         """
         changed = self.fill_not_looked_at(box, mask)
-        self.autosave.flush()
+        self._flush()
         with self._new_row() as revision:
             self.case = mark_region_complete(self._dataset, self.case.case, self.store, box, mask, revision=revision)
         return changed
@@ -224,7 +225,7 @@ class OpenCase(QObject):
         indices = np.nonzero(data)
         if indices[0].size:
             self.labels.data_setitem(indices, BACKGROUND)
-        self.autosave.flush()
+        self._flush()
         with self._new_row() as revision:
             self.case = mark_empty(self._dataset, self.case.case, self.store, revision=revision)
         if self._status_before_empty is None:
@@ -241,7 +242,7 @@ class OpenCase(QObject):
         has_labels = self.is_looked_at()
         if has_labels and not self.store.complete_regions:
             self.fill_not_looked_at()
-        self.autosave.flush()
+        self._flush()
         with self._new_row() as revision:
             # Labels that were drawn and taken back say nothing: such a case is finished by its tag alone.
             store = self.store if has_labels else None
