@@ -19,6 +19,9 @@ def facts_of(image: Image) -> dict[str, str]:
     """
     colors = "colour" if image.rgb else f"{image.num_channels} channels" if image.num_channels > 1 else "grey"
     facts = {"Kind": f"{image.kind}, {colors}, {image.dtype}", "Size": _size(image), "Spacing": spacing_text(image)}
+    if image.kind in ("ct", "mr") and len(image.series_names) == 1 and image.series_names[0]:
+        # Where there are several, the list to choose from says it.
+        facts["Series"] = image.series_names[0]
     if image.oct is not None:
         eye = {"R": "right eye", "L": "left eye"}.get(image.oct.laterality, "")
         parts = (image.oct.pattern, eye, image.oct.device, _surfaces(image.oct))

@@ -8,12 +8,13 @@ import shutil
 import warnings
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.uid import JPEGLSLossless, generate_uid
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, generate_uid
 
 from napari_medseg.errors import MedsegError, ReadError
 from napari_medseg.hooks import image_layers
@@ -270,17 +271,26 @@ def test_what_a_caller_does_to_pixels_stays_with_the_caller(tmp_path: Path) -> N
     _is(image, voxels())
 
 
-@pytest.mark.parametrize("signed", [False, True])
-def test_jpeg_ls_needs_no_extra(tmp_path: Path, signed: bool) -> None:
-    imagecodecs = pytest.importorskip("imagecodecs")
+@pytest.mark.parametrize(
+    ("codec", "syntax", "signed"),
+    [
+        ("jpegls", JPEGLSLossless, False),
+        ("jpegls", JPEGLSLossless, True),
+        ("ljpeg", JPEGLosslessSV1, False),
+        ("jpeg2k", JPEG2000Lossless, False),
+    ],
+)
+def test_lossless_codecs_need_no_extra(tmp_path: Path, codec: str, syntax: str, signed: bool) -> None:
     values = voxels(3, 16, 16) + 300
     write_series(tmp_path, values, signed=signed, intercept=0.0 if signed else -1024.0)
     for path in tmp_path.iterdir():
         dataset = pydicom.dcmread(path)
-        packed = imagecodecs.jpegls_encode(np.frombuffer(dataset.PixelData, np.uint16).reshape(16, 16))
+        options = {"level": 0, "reversible": True, "codecformat": "j2k"} if codec == "jpeg2k" else {}
+        stored = np.frombuffer(dataset.PixelData, np.uint16).reshape(16, 16)
+        packed = getattr(imagecodecs, f"{codec}_encode")(stored, **options)
         dataset.PixelData = pydicom.encaps.encapsulate([packed])
         dataset["PixelData"].VR = "OB"
-        dataset.file_meta.TransferSyntaxUID = JPEGLSLossless
+        dataset.file_meta.TransferSyntaxUID = syntax
         dataset.save_as(path)
     _is(read(tmp_path), values)
 
@@ -368,3 +378,13 @@ def test_real_series(shared_data: Path) -> None:
     assert image.data[10][spine].mean() > image.data[10].mean() + 300
     with pytest.raises(ReadError, match="no pictures"):
         read(shared_data / "formats_dicom_seg" / "liver.dcm")
+
+
+def test_bits_that_do_not_count_are_ignored_and_signs_are_found(tmp_path: Path) -> None:
+    values = np.array([[[-1, -2000, 5, 0]] * 5] * 2)
+    write_series(tmp_path, values, signed=True, bits=12, intercept=0.0, modality="MR")
+    for path in tmp_path.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = (np.frombuffer(dataset.PixelData, np.uint16) & 0x0FFF).tobytes()
+        dataset.save_as(path)
+    _is(read(tmp_path), values)

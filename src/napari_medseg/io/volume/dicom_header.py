@@ -48,6 +48,9 @@ _PEOPLE = (
     "NameOfPhysiciansReadingStudy",
     "AccessionNumber",
 )
+#: Implicit and explicit VR, little endian.
+_PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
+_PIXEL_DATA = b"\xe0\x7f\x10\x00"
 #: Parts of names shorter than this may be part of any word.
 _LEAST_NAME = 3
 
@@ -96,6 +99,8 @@ class Slice:
         Of the series, for people; empty where it might name somebody.
     window
         (level, width), where the header has one.
+    offset
+        Where in the file this frame's numbers begin, each of `depth` bits, low byte first; None where they are packed.
     """
 
     path: Path
@@ -116,8 +121,9 @@ class Slice:
     window: tuple[float, float] | None
     is_localizer: bool
     is_colored: bool
-    is_compressed: bool
     frames: int
+    offset: int | None
+    depth: int
 
 
 def series_of(path: Path) -> str:
@@ -143,7 +149,9 @@ def slices_of(path: Path) -> list[Slice]:
 
     with quiet(), path.open("rb") as file:
         header = dcmread(file, stop_before_pixels=True)
-        left = path.stat().st_size - file.tell()
+        start = file.tell()
+        tag = file.read(4)
+        left = path.stat().st_size - start
         rows, columns = header.get("Rows"), header.get("Columns")
         if not rows or not columns:
             if "Image Storage" in getattr(header.get("SOPClassUID"), "name", ""):
@@ -155,7 +163,8 @@ def slices_of(path: Path) -> list[Slice]:
         if left < _stored_bytes(header, count):
             raise EOFError
         description = _harmless(header)
-        return [_slice(path, header, frame, count, description) for frame in range(count)]
+        first = _first_byte(header, start) if tag == _PIXEL_DATA else None
+        return [_slice(path, header, frame, count, description, first) for frame in range(count)]
 
 
 def _stored_bytes(header: Dataset, frames: int) -> int:
@@ -167,15 +176,28 @@ def _stored_bytes(header: Dataset, frames: int) -> int:
     return samples * _whole(header.get("BitsAllocated"), 16) // 8
 
 
+def _first_byte(header: Dataset, start: int) -> int | None:
+    """Where pixels begin whose element begins at `start`; None where they need a decoder."""
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    bits = _whole(header.get("BitsStored"))
+    is_plain = (
+        syntax in _PLAIN
+        and header.get("BitsAllocated") in (8, 16)
+        and header.get("SamplesPerPixel") == 1
+        and header.get("HighBit") == bits - 1
+    )
+    # Tag and length, where the type is told also the type.
+    return start + (8 if syntax.is_implicit_VR else 12) if is_plain else None
+
+
 def _is_derived(header: Dataset) -> bool:
     """Segmentations have rows and columns but no picture."""
     return str(header.get("Modality", "")) in ("SEG", "RTDOSE")
 
 
-def _slice(path: Path, header: Dataset, frame: int, count: int, description: str) -> Slice:
+def _slice(path: Path, header: Dataset, frame: int, count: int, description: str, first: int | None) -> Slice:
     groups = tuple(_groups(header, frame)) if count > 1 or "PerFrameFunctionalGroupsSequence" in header else ()
     found = _Lookup((*groups, header))
-    syntax = header.file_meta.get("TransferSyntaxUID")
     return Slice(
         path=path,
         frame=frame,
@@ -195,8 +217,9 @@ def _slice(path: Path, header: Dataset, frame: int, count: int, description: str
         window=_window(found),
         is_localizer="LOCALIZER" in [str(part) for part in _parts(header.get("ImageType"))],
         is_colored=_whole(header.get("SamplesPerPixel"), 1) != 1,
-        is_compressed=bool(syntax is not None and syntax.is_compressed),
         frames=count,
+        offset=None if first is None else first + frame * (_stored_bytes(header, count) // count),
+        depth=_whole(header.get("BitsAllocated"), 16),
     )
 
 

@@ -86,7 +86,8 @@ def rescaled(stored: Pixels, one: Slice, dtype: np.dtype[Any]) -> Pixels:
     if values.inverted and not is_ct:
         stored = sum(stored_range(values)) - stored.astype(np.int32)
     found: Pixels = stored.astype(np.float32 if dtype.kind == "f" else np.int32)
-    found *= found.dtype.type(values.slope)
+    if values.slope != 1.0:
+        found *= found.dtype.type(values.slope)
     found += found.dtype.type(values.intercept)
     if is_ct:
         np.maximum(found, AIR, out=found)
@@ -153,12 +154,30 @@ def decoded(one: Slice) -> Pixels:
     """
     from pydicom.pixels.utils import pixel_array
 
+    if one.offset is not None:
+        return _plain(one, one.offset)
     try:
         with quiet():
             return np.asarray(pixel_array(one.path, index=one.frame, raw=True))
     except Exception:
         # Decoders raise whatever they like, and their words may quote the header.
         return _decoded_by_imagecodecs(one)
+
+
+def _plain(one: Slice, offset: int) -> Pixels:
+    """Numbers that lie in the file as they are, without looking at its header again."""
+    values = one.values
+    dtype = np.dtype(f"<{'i' if values.signed else 'u'}{one.depth // 8}")
+    try:
+        stored = np.fromfile(one.path, dtype, count=one.rows * one.columns, offset=offset)
+    except OSError:
+        raise _damaged(one.path) from None
+    if stored.size != one.rows * one.columns:
+        raise _damaged(one.path)
+    # Bits above those that count may hold overlays, or lack the sign.
+    unused = one.depth - values.bits
+    stored = (stored << unused) >> unused if unused else stored
+    return stored.reshape(one.rows, one.columns)
 
 
 def _decoded_by_imagecodecs(one: Slice) -> Pixels:
