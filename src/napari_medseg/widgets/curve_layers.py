@@ -65,14 +65,13 @@ class CurveLayers:
             np.zeros((_MOST_ANCHORS, 2)),
             name=f"{name} · anchors",
             size=np.full(_MOST_ANCHORS, ANCHOR_SIZE),
-            face_color=np.ones((_MOST_ANCHORS, 4)),
-            border_color=np.ones((_MOST_ANCHORS, 4)),
-            shown=np.zeros(_MOST_ANCHORS, bool),
+            face_color=np.zeros((_MOST_ANCHORS, 4)),
+            border_color=np.zeros((_MOST_ANCHORS, 4)),
             canvas_size_limits=(ANCHOR_SIZE, 1.5 * ANCHOR_SIZE),
             border_width=0.2,
             **place,
         )
-        # napari would mark the point under the pointer, those that are not shown too.
+        # napari would mark the point under the pointer, unused ones too.
         self.anchors._set_highlight = lambda force=False: None
         viewer.scene.camera.events.zoom.connect(self._follow_zoom)
         self._follow_zoom()
@@ -96,7 +95,8 @@ class CurveLayers:
         """Draw the anchors of a curve: filled where a person set them, hollow where they were derived."""
         columns = curve.columns[:_MOST_ANCHORS]
         layer, own = self.anchors, (*self._colors[surface], 1.0)
-        layer.shown[:] = np.arange(len(layer.data)) < len(columns)
+        # napari draws points of a flat layer also where `shown` is false.
+        layer.face_color[len(columns) :] = layer.border_color[len(columns) :] = 0.0
         for place, x in enumerate(columns):
             pinned = x in curve.pinned
             layer.data[place] = curve.anchors[x], x
