@@ -154,6 +154,19 @@ def test_phases_of_one_place_become_images(tmp_path: Path) -> None:
     _is(read(tmp_path, series=1), voxels() + 500)
 
 
+def test_many_phases_keep_their_order(tmp_path: Path) -> None:
+    uid = generate_uid()
+    for phase in range(11):
+        write_series(tmp_path / str(phase), voxels(2) + phase, series=uid, TemporalPositionIdentifier=phase + 1)
+        for path in (tmp_path / str(phase)).iterdir():
+            dataset = pydicom.dcmread(path)
+            dataset.InstanceNumber += 10 * phase
+            dataset.save_as(path)
+    names = read(tmp_path).series_names
+    assert [name.split(", ")[-1] for name in names] == [f"time {number} of 11" for number in range(1, 12)]
+    _is(read(tmp_path, series=9), voxels(2) + 9)
+
+
 def test_acquisitions_one_above_the_other_are_one_stack(tmp_path: Path) -> None:
     image = read(write_series(tmp_path, voxels(), AcquisitionNumber=[1, 1, 1, 2, 2, 2]))
     _is(image, voxels())
@@ -203,6 +216,17 @@ def test_without_places_slices_follow_their_numbers(tmp_path: Path) -> None:
     assert image.affine is None
     assert image.units == ("pixel", "millimeter", "millimeter")
     assert "order of their numbers" in image.warnings[0]
+
+
+def test_a_slice_without_direction_stays_by_itself(tmp_path: Path) -> None:
+    write_series(tmp_path, voxels())
+    dataset = pydicom.dcmread(tmp_path / "001")
+    dataset.ImageOrientationPatient = [0.0] * 6
+    dataset.save_as(tmp_path / "001")
+    _is(read(tmp_path), voxels()[:5])
+    image = read(tmp_path, series=1)
+    assert (image.shape, image.spacing) == ((5, 4), None)
+    assert "no size or no place" in image.warnings[0]
 
 
 def test_zero_spacing_is_no_spacing(tmp_path: Path) -> None:

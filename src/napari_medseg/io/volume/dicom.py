@@ -20,7 +20,7 @@ from napari_medseg.io.volume.dicom_header import Slice, series_of, slices_of
 from napari_medseg.io.volume.dicom_pixels import SliceLoader, common_type
 from napari_medseg.io.volume.dicom_stack import Stack, stacks_of
 from napari_medseg.io.volume.presets import WINDOW_KEY
-from napari_medseg.io.volume.space import spacing_of
+from napari_medseg.io.volume.space import is_usable, spacing_of
 from napari_medseg.io.volume.volume import LARGEST_VOXELS, MILLIMETER, volume_image
 from napari_medseg.structures import Image, Kind
 
@@ -172,7 +172,7 @@ def _name(stack: Stack) -> str:
     first = stack.present[0]
     parts = [first.description or f"{first.modality or 'Series'} {first.series_number}".strip()]
     parts.append(" × ".join(map(str, (first.columns, first.rows, len(stack.slices)))))
-    if stack.affine is not None:
+    if stack.affine is not None and is_usable(stack.affine):
         # A single slice has no distance to others.
         steps = spacing_of(stack.affine)[1 if len(stack.slices) == 1 else 0 :][::-1]
         parts.append(" × ".join(f"{step:.3g}" for step in steps) + " mm")

@@ -60,7 +60,10 @@ class Stack:
 
 
 def stacks_of(slices: Iterable[Slice]) -> list[Stack]:
-    """All stacks that slices form, the one with most slices first; localizers only where there is nothing else."""
+    """All stacks that slices form, the one with most slices first; localizers only where there is nothing else.
+
+    Stacks of one series and size keep the order of their phases or places.
+    """
     pictures = list(slices)
     pictures = [one for one in pictures if not one.is_localizer] or pictures
     groups: dict[tuple[object, ...], list[Slice]] = defaultdict(list)
@@ -78,7 +81,7 @@ def _geometry_key(one: Slice) -> tuple[object, ...]:
 
 def _rank(stack: Stack) -> tuple[object, ...]:
     first = stack.present[0]
-    return -len(stack.present), first.series_number, first.series, stack.variant
+    return -len(stack.present), first.series_number, first.series
 
 
 def _stacks_of_group(group: list[Slice]) -> list[Stack]:
