@@ -45,7 +45,6 @@ def main() -> None:
     assert opened.curves is not None
     opened.edit_curves(True)
     curves = opened.curves
-    curves.curves.prepare(0)
     QApplication.processEvents()
     answers, frames = [], []
     for surface in (0, len(rows) - 1, *range(1, len(rows) - 1)):

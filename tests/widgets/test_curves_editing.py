@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -103,7 +107,7 @@ def test_clicks_put_a_traced_curve_on_the_disk_as_labels_and_rows(desk, qtbot, f
     wait_saved(qtbot, session)
     stored = rows_on_disk(folder)
     between = slice(COLUMNS[0], COLUMNS[-1] + 1)
-    assert np.abs(stored.rows[0, ILM, between] - TRUTH[ILM, between]).max() <= 2
+    assert np.abs(stored.rows[0, ILM, between] - TRUTH[ILM, between]).mean() <= 1
     assert np.abs(stored.rows[0, BM, between] - TRUTH[BM, between]).mean() <= 2
     assert np.flatnonzero(stored.pinned[0, ILM]).tolist() == list(COLUMNS)
     assert np.isnan(stored.rows[0, ILM, : COLUMNS[0]]).all()
@@ -436,3 +440,42 @@ def test_removing_a_curve_layer_loses_nothing(desk, qtbot, folder):
     stored = rows_on_disk(folder)
     assert np.isfinite(stored.rows[0, [ILM, BM], 60]).all()
     assert len(viewer.layers) == 0
+
+
+def test_curves_do_not_cut_locked_classes(desk, qtbot):
+    viewer, panel, session = desk
+    draw(qtbot, viewer, session, ILM)
+    draw(qtbot, viewer, session, 1)
+    session.open.locks.locked = frozenset({1})
+    pixels, rows = session.labels.data.copy(), session.open.curves.rows
+    session.open.curves.choose(1)
+    click(qtbot, viewer, TRUTH[1, 90] - 3, 90)
+    assert panel.notice.words == "Locked classes stayed as they were."
+    np.testing.assert_array_equal(session.labels.data, pixels)
+    np.testing.assert_array_equal(session.open.curves.rows, rows)
+
+
+def test_killed_in_the_middle_a_session_leaves_complete_files(folder):
+    code = (
+        "import os, signal, sys, napari\n"
+        "from qtpy.QtWidgets import QApplication\n"
+        "from napari_medseg.widgets.session import session_of\n"
+        "viewer = napari.Viewer(show=False)\n"
+        "session = session_of(viewer)\n"
+        "session.open_dataset(sys.argv[1])\n"
+        "session.open_case('flat')\n"
+        "curves = session.open.curves\n"
+        "for column in range(5, 186, 20):\n"
+        "    curves.do(curves.curves.add_anchor, 0, 0, column, 30.0)\n"
+        "while not curves.saving.is_saved():\n"
+        "    QApplication.processEvents()\n"
+        "for column in range(5, 186, 20):\n"
+        "    curves.do(curves.curves.add_anchor, 0, 6, column, 100.0)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    stored = rows_on_disk(folder)
+    assert np.flatnonzero(stored.pinned[0, ILM]).tolist() == list(range(5, 186, 20))
+    assert np.isnan(stored.rows[0, BM]).all()
+    assert (labels_on_disk(folder, "flat")[20, 5:186] == 0).all()

@@ -14,20 +14,19 @@ import numpy.typing as npt
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_medseg.annotation.acts import Changes
 from napari_medseg.annotation.curve import Curve
-from napari_medseg.annotation.curves import Changes, Curves
-from napari_medseg.annotation.surfaces import Rows, paint_surfaces, pile_of, surfaces_of_labels
+from napari_medseg.annotation.curves import Curves
+from napari_medseg.annotation.surfaces import Rows, pile_of
 from napari_medseg.data import naming
 from napari_medseg.data.boundaries import BoundaryStore
 from napari_medseg.errors import AnnotationError, DatasetError
-from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, DatasetInfo, Image
+from napari_medseg.structures import DatasetInfo, Image
 from napari_medseg.widgets.boundary_saving import BoundarySaving, Snapshot
 from napari_medseg.widgets.curve_history import CurveHistory
+from napari_medseg.widgets.curve_labels import CurveLabels
 from napari_medseg.widgets.curve_layers import CLEAR, CurveLayers
 from napari_medseg.widgets.window import quick_removal
-
-#: Edges of a B-scan are looked for when it has been on screen for so many milliseconds, before the first click.
-_LOOK_AFTER = 150
 
 
 class CaseCurves(QObject):
@@ -75,7 +74,6 @@ class CaseCurves(QObject):
         self._case = case
         self.surfaces = info.surfaces
         self.colors = _colors(info)
-        self._pile = pile_of(info)
         shape = labels.data.shape
         bscans = 1 if labels.ndim == 2 else shape[0]
         self.curves = Curves(info.surfaces, (bscans, shape[-2], shape[-1]), self._pixels)
@@ -84,10 +82,8 @@ class CaseCurves(QObject):
         self.hidden: frozenset[int] = frozenset()
         #: The anchor that was grabbed last, a column of the chosen curve.
         self.grabbed: int | None = None
-        self._matched: set[int] = set()
-        #: The labels that the curves know of.
-        self._seen = np.array(labels.data, np.uint8)
-        self._with_layers = {b for b in range(bscans) if self._has_layers(b)}
+        self._drawing = CurveLabels(labels, self.curves, pile_of(info))
+        self._kept_locked = False
         store = BoundaryStore(folder / "boundaries" / f"{naming.file_name(case)}.csv", [s.name for s in info.surfaces])
         self.saving = BoundarySaving(store, self._snapshot, folder / "history" / "boundaries", self)
         self.saving.failed.connect(self.failed)
@@ -96,8 +92,10 @@ class CaseCurves(QObject):
         self.history = CurveHistory(
             labels, self.curves, on_stroke=self._follow_soon, before=self.follow, after=self._after_undo
         )
-        self._stroke = _single_shot(0, self.follow, self)
-        self._warm_up = _single_shot(_LOOK_AFTER, self._find_edges, self)
+        # napari announces some changes before they are made.
+        self._stroke = QTimer(self)
+        self._stroke.setSingleShot(True)
+        self._stroke.timeout.connect(self.follow)
         labels.events.data.connect(self._follow_soon)
         viewer.dims.events.current_step.connect(self._on_step)
         for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
@@ -132,7 +130,7 @@ class CaseCurves(QObject):
 
     def drawn_bscans(self) -> list[int]:
         """B-scans that hold curves or layers, in order."""
-        return sorted(self._with_layers.union(self.curves.drawn_bscans()))
+        return self._drawing.drawn_bscans()
 
     def coverage(self) -> list[float]:
         """Share of the columns of the B-scan that is shown in which each surface is known."""
@@ -154,7 +152,7 @@ class CaseCurves(QObject):
         """Draw the curves of the B-scan that is on screen."""
         self.layers.set_visible(self.can_draw)
         if self.can_draw:
-            self._match(self.bscan)
+            self._drawing.match(self.bscan)
             self.layers.show(self.rows, chosen=self.chosen, hidden=self.hidden)
             self.layers.show_anchors(self.curve, self.chosen, self.grabbed)
         self.changed.emit()
@@ -169,13 +167,17 @@ class CaseCurves(QObject):
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Whatever is done inside is undone together; the curves are shown anew and saved soon."""
+        """Whatever is done inside is undone together, and at once where it would change a locked class."""
         self.follow()
         try:
             with self.history.step():
                 yield
         finally:
             self.show()
+            if self._kept_locked:
+                # A curve through a locked class would stand for other labels than there are.
+                self._kept_locked = False
+                self.history.undo()
 
     def act(self, do: Callable[..., Changes], *arguments: Any, **options: Any) -> bool:
         """Change the curves by one of the acts of `curves`, then the labels; inside of `step`.
@@ -200,7 +202,7 @@ class CaseCurves(QObject):
         if not options.get("going_on"):
             self.history.note_act()
         for change in changes:
-            self._draw(change.bscan, change.columns, change.before)
+            self._kept_locked |= not self._drawing.draw(change)
         self.saving.note_change()
         return True
 
@@ -211,12 +213,12 @@ class CaseCurves(QObject):
 
     def surfaces_in(self, labels: npt.NDArray[np.uint8]) -> Rows:
         """Surfaces of other labels (y, x) of a B-scan, e.g. a prediction, in the data set's values."""
-        return surfaces_of_labels(labels, self._pile)
+        return self._drawing.surfaces_in(labels)
 
     def carry_over(self, source: int, target: int) -> bool:
         """Draw the curves of one B-scan in another one, where it has none."""
-        self._match(source)
-        self._match(target)
+        self._drawing.match(source)
+        self._drawing.match(target)
         return self.do(self.curves.carry_on, source, target)
 
     def carry_on(self, by: int = 1) -> bool:
@@ -240,7 +242,7 @@ class CaseCurves(QObject):
         if gap is None:
             raise AnnotationError("No B-scan without curves lies between two that have some: draw two first.")
         for bscan in gap:
-            self._match(bscan)
+            self._drawing.match(bscan)
         self.do(self.curves.fill_between, *gap)
         return gap[1] - gap[0] - 1
 
@@ -254,83 +256,23 @@ class CaseCurves(QObject):
     def follow(self) -> None:
         """Let the curves follow what was painted since they last did."""
         self._stroke.stop()
-        if self._labels.data.shape != self._seen.shape or self.history.in_step:
-            return
-        changed = [b for b in range(self.curves.shape[0]) if not np.array_equal(self._bscan_labels(b), self._known(b))]
-        for b in changed:
-            self._match(b)
-            labels = self._bscan_labels(b)
-            columns = (labels != self._known(b)).any(axis=0) & self._contradicted(b, labels)
-            if self.curves.set_from_labels(b, labels, self._pile, columns=columns):
+        changed = [] if self.history.in_step else self._drawing.changed_bscans()
+        for bscan in changed:
+            if self._drawing.follow(bscan):
                 self.history.note_act()
-            self._learn(b)
         if changed:
             self.show()
             self.saving.note_change()
 
     def _follow_soon(self, *_: object) -> None:
-        # napari announces some changes before they are made.
         self._stroke.start()
 
-    def _match(self, bscan: int) -> None:
-        """Let the curves of a B-scan stand for its labels, once; where both agree, nothing changes."""
-        if bscan in self._matched:
-            return
-        self._matched.add(bscan)
-        if bscan in self._with_layers or bscan in self.curves.drawn_bscans():
-            labels = self._known(bscan)
-            columns = self._contradicted(bscan, labels)
-            self.curves.set_from_labels(bscan, labels, self._pile, columns=columns, remember=False)
-
-    def _contradicted(self, bscan: int, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        """Columns (x,) in which labels (y, x) are not what the curves would draw, or hold layers without curves.
-
-        What agrees stays as it is: labels alone do not tell a surface with nothing drawn on one side of it.
-        """
-        rows = self.curves.rows(bscan)
-        differ = (paint_surfaces(labels, rows, self._pile) != labels).any(axis=0)
-        return np.asarray(differ | np.isnan(rows).all(axis=0))
-
-    def _draw(self, bscan: int, columns: npt.NDArray[np.bool_], before: Rows) -> None:
-        """Draw the layers between the curves into the labels, as an entry of their history."""
-        labels = self._bscan_labels(bscan)
-        painted = paint_surfaces(labels, self.curves.rows(bscan), self._pile, columns=columns, before=before)
-        y, x = np.nonzero(painted != labels)
-        if y.size:
-            place = (y, x) if self._labels.ndim == 2 else (np.full_like(y, bscan), y, x)
-            self._labels.data_setitem(place, painted[y, x])
-        self._matched.add(bscan)
-        self._learn(bscan)
-        if not np.array_equal(self._bscan_labels(bscan), painted):
-            # Locked classes stayed; the curves go back to them.
-            self._known(bscan)[...] = painted
-            self._follow_soon()
-
-    def _learn(self, bscan: int) -> None:
-        """The curves stand for the labels of a B-scan as they are now."""
-        self._known(bscan)[...] = self._bscan_labels(bscan)
-        (self._with_layers.add if self._has_layers(bscan) else self._with_layers.discard)(bscan)
-
     def _after_undo(self) -> None:
-        for b in range(self.curves.shape[0]):
-            if not np.array_equal(self._bscan_labels(b), self._known(b)):
-                self._learn(b)
+        for bscan in self._drawing.changed_bscans():
+            self._drawing.learn(bscan)
         self.grabbed = None
         self.show()
         self.saving.note_change()
-
-    def _bscan_labels(self, bscan: int) -> npt.NDArray[np.uint8]:
-        data: npt.NDArray[np.uint8] = self._labels.data
-        return data if self._labels.ndim == 2 else data[bscan]
-
-    def _known(self, bscan: int) -> npt.NDArray[np.uint8]:
-        known: npt.NDArray[np.uint8] = self._seen if self._labels.ndim == 2 else self._seen[bscan]
-        return known
-
-    def _has_layers(self, bscan: int) -> bool:
-        is_layer = np.zeros(256, bool)
-        is_layer[[value for value in self._pile if value not in (BACKGROUND, NOT_LOOKED_AT)]] = True
-        return bool(is_layer[self._bscan_labels(bscan)].any())
 
     # Files
 
@@ -342,7 +284,6 @@ class CaseCurves(QObject):
     def close(self) -> None:
         """Stop, and take the layers away; call `flush` before."""
         self._stroke.stop()
-        self._warm_up.stop()
         self._labels.events.data.disconnect(self._follow_soon)
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         for event in (self._viewer.dims.events.ndisplay, self._viewer.dims.events.order):
@@ -381,14 +322,9 @@ class CaseCurves(QObject):
         grey: npt.NDArray[np.generic] = pixels.reshape(len(pixels), height, width).mean(axis=0, dtype=np.float32)
         return grey
 
-    def _find_edges(self) -> None:
-        """Look for the edges of the B-scan on screen before somebody clicks."""
-        self.curves.prepare(self.bscan)
-
     def _on_step(self, *_: object) -> None:
         self.grabbed = None
         self.show()
-        self._warm_up.start()
 
 
 def _colors(info: DatasetInfo) -> list[str]:
@@ -410,11 +346,3 @@ def bscans_text(bscans: Sequence[int], count: int) -> str:
         members = [bscan + 1 for _, bscan in run]
         parts.append(str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}")
     return f"B-scans {', '.join(parts)} of {count}"
-
-
-def _single_shot(milliseconds: int, slot: Callable[[], None], parent: QObject) -> QTimer:
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
-    timer.timeout.connect(slot)
-    return timer

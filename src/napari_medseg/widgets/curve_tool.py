@@ -112,10 +112,13 @@ class CurveTool(QObject):
             case.show()
             yield
             moved = False
-            while event.type == "mouse_move":
+            while True:
                 moved = moved or float(np.hypot(*(np.asarray(event.pos) - start))) > SLACK
                 if moved:
                     acted = self._move_to(*self._place(event), going_on=acted) or acted
+                # Where the button is released counts: moves before it may have been dropped.
+                if event.type != "mouse_move":
+                    return
                 yield
 
     def _move_to(self, row: float, x: float, *, going_on: bool) -> bool:
@@ -137,12 +140,12 @@ class CurveTool(QObject):
         """A drag erases a span of columns; a click ends the curve there, or closes the gap it hits."""
         case = self._case
         (_, first), start = self._place(event), np.asarray(event.pos)
-        last, end = first, start
         yield
         while event.type == "mouse_move":
-            (_, last), end = self._place(event), np.asarray(event.pos)
+            last = self._place(event)[1]
             self.hovered.emit(f"gap from column {round(min(first, last))} to {round(max(first, last))}")
             yield
+        (_, last), end = self._place(event), np.asarray(event.pos)
         case.grabbed = None
         if float(np.hypot(*(end - start))) > SLACK:
             low, high = sorted((round(first), round(last)))
