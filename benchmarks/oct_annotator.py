@@ -1,11 +1,11 @@
 """How many clicks the boundaries of an OCT B-scan take: an annotator that is simulated on real, labelled B-scans.
 
 The annotator draws one boundary after the other, from top to bottom: first both ends of each piece, then a click where
-the curve is furthest from the truth, until it is nowhere more than 2 px off, or until another click cannot help. The
+the curve is furthest from the truth, until it is nowhere more than 2 px off, or until 40 clicks do not help. The
 truth is the data set's own masks; these have stripes of one or two columns, so each boundary is median-filtered over 9
 columns first. Under fluid a boundary is drawn but not judged; at the optic disc it stops.
 
-    python benchmarks/oct_annotator.py ../shared/data [--scans N] [--seed N] [--only oct_duke_dme]
+    python benchmarks/oct_annotator.py DATA [--scans N] [--seed N] [--tolerance PX] [--only oct_duke_dme] [--boundaries]
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ SETS = {
     "oct_duke_dme": (DUKE, tuple(range(9)), None),
     "oct_peripapillary_mgu": (MGU, (*range(10), 0), 10),
 }
-TOLERANCE = 2.0
 SHORTEST = 12  # columns: shorter pieces are noise of the masks
 MOST_CLICKS = 40
 GOAL_MS, GOAL_ANCHORS = 50.0, 6.0
@@ -134,8 +133,11 @@ def distance(rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
 class Annotator:
     """Clicks on one B-scan and counts."""
 
-    def __init__(self, curves: Curves, bscan: int, scan: Scan, *, straight: bool, tally: Tally) -> None:
+    def __init__(
+        self, curves: Curves, bscan: int, scan: Scan, *, straight: bool, tolerance: float, tally: Tally
+    ) -> None:
         self.curves, self.bscan, self.scan, self.straight, self.tally = curves, bscan, scan, straight, tally
+        self.tolerance = tolerance
         self.judged = np.full(scan.truth.shape, np.nan)
 
     def annotate(self) -> None:
@@ -165,7 +167,7 @@ class Annotator:
             error = distance(self.curves.rows(self.bscan)[surface], truth)
             error[:first], error[last + 1 :], error[given_up] = 0, 0, 0
             x = int(error.argmax())
-            if error[x] <= TOLERANCE:
+            if error[x] <= self.tolerance:
                 return clicks
             clicks += self.click(surface, x)
             given_up[x] = True
@@ -181,7 +183,7 @@ class Annotator:
         return 1
 
 
-def follow_on(scan: Scan, previous: Scan, surfaces: list, tally: Tally) -> None:
+def follow_on(scan: Scan, previous: Scan, surfaces: list, tolerance: float, tally: Tally) -> None:
     """Annotate the second of two B-scans after its curves were carried over from the first."""
     height = max(len(scan.picture), len(previous.picture))
     width = min(scan.picture.shape[1], previous.picture.shape[1])
@@ -204,7 +206,7 @@ def follow_on(scan: Scan, previous: Scan, surfaces: list, tally: Tally) -> None:
             outside[first : last + 1] = False
         for start, stop in runs(np.where(outside & np.isfinite(rows), 0, np.nan)):
             curves.erase(1, surface, start, stop)
-    Annotator(curves, 1, scan, straight=False, tally=tally).annotate()
+    Annotator(curves, 1, scan, straight=False, tolerance=tolerance, tally=tally).annotate()
 
 
 def main() -> None:
@@ -212,6 +214,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--scans", type=int, default=37, help="B-scans per data set")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tolerance", type=float, default=2.0, help="pixels that a curve may be off")
     parser.add_argument("--only", choices=sorted(SETS))
     parser.add_argument("--boundaries", action="store_true", help="also print the clicks of each boundary")
     args = parser.parse_args()
@@ -222,9 +225,11 @@ def main() -> None:
         for scan, previous in read_scans(args.data / name, args.scans, args.seed):
             for way in ("along edges", "smooth through the clicks"):
                 curves = Curves(surfaces, (1, *scan.picture.shape), lambda _, picture=scan.picture: picture)
-                Annotator(curves, 0, scan, straight=way != "along edges", tally=ways[way]).annotate()
+                Annotator(
+                    curves, 0, scan, straight=way != "along edges", tolerance=args.tolerance, tally=ways[way]
+                ).annotate()
             if previous is not None:
-                follow_on(scan, previous, surfaces, ways["carried on"])
+                follow_on(scan, previous, surfaces, args.tolerance, ways["carried on"])
         for way, tally in ways.items():
             print(tally.row(name, way), flush=True)
         if args.boundaries:

@@ -14,7 +14,7 @@ from napari_medseg.annotation.tracing import runs
 #: Furthest that the straight lines between derived anchors lie from the curve, in rows.
 TOLERANCE = 1.5
 #: Derived anchors within so many columns of an anchor that a person sets give way to it.
-FREED = 40
+FREED = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
