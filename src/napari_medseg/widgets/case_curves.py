@@ -169,15 +169,13 @@ class CaseCurves(QObject):
     def step(self) -> Iterator[None]:
         """Whatever is done inside is undone together, and at once where it would change a locked class."""
         self.follow()
-        try:
-            with self.history.step():
-                yield
-        finally:
-            self.show()
-            if self._kept_locked:
-                # A curve through a locked class would stand for other labels than there are.
-                self._kept_locked = False
-                self.history.undo()
+        with self.history.step():
+            yield
+        self.show()
+        if self._kept_locked:
+            # A curve through a locked class would stand for other labels than there are.
+            self._kept_locked = False
+            self.history.undo()
 
     def act(self, do: Callable[..., Changes], *arguments: Any, **options: Any) -> bool:
         """Change the curves by one of the acts of `curves`, then the labels; inside of `step`.
