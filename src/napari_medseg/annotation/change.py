@@ -43,9 +43,7 @@ class LabelChange:
 
     def indices(self) -> tuple[npt.NDArray[np.intp], ...]:
         """Index arrays into the whole labels, one per axis, as napari's ``data_setitem`` asks for them."""
-        return tuple(
-            i + start for i, (start, _) in zip(np.nonzero(self.mask), self.box, strict=True)
-        )
+        return tuple(i + start for i, (start, _) in zip(np.nonzero(self.mask), self.box, strict=True))
 
     def new_values(self) -> Labels:
         """New values of `indices`, uint8 (count,)."""
@@ -125,20 +123,6 @@ def check(labels: Labels, values: Iterable[int], protected: Collection[int]) -> 
             raise AnnotationError(f"Class {value} is locked; unlock it to change it.")
 
 
-def check_image(image: npt.NDArray[np.generic], labels: Labels) -> None:
-    """Refuse an image on another grid than the labels.
-
-    Raises
-    ------
-    AnnotationError
-        The shapes differ.
-    """
-    if image.shape != labels.shape:
-        raise AnnotationError(
-            f"The image has the shape {image.shape}, the labels {labels.shape}; choose labels made for this image."
-        )
-
-
 def spacing_of(spacing: tuple[float, ...] | None, ndim: int) -> tuple[float, ...]:
     """Spacing per axis; 1 per axis where it is unknown, so that distances count voxels.
 
@@ -179,26 +163,3 @@ def grown(box: Box, margins: Iterable[int], shape: tuple[int, ...]) -> Box:
     return tuple(
         (max(start - m, 0), min(stop + m, size)) for (start, stop), m, size in zip(box, margins, shape, strict=True)
     )
-
-
-def clipped(box: Box | None, shape: tuple[int, ...]) -> Box:
-    """A box cut at the ends of the array; the whole array for None.
-
-    Raises
-    ------
-    AnnotationError
-        Nothing of the box lies in the array, or it has another number of axes.
-    """
-    if box is None:
-        return tuple((0, size) for size in shape)
-    if len(box) != len(shape):
-        raise AnnotationError(f"The box {box} has {len(box)} axes, the labels have {len(shape)}; draw the box again.")
-    inside = tuple((max(start, 0), min(stop, size)) for (start, stop), size in zip(box, shape, strict=True))
-    if any(start >= stop for start, stop in inside):
-        raise AnnotationError(f"The box {box} lies outside the image of shape {shape}; draw the box again.")
-    return inside
-
-
-def free(part: Labels, value: int) -> Mask:
-    """Voxels that a tool of one class may set or clear: the class itself, background, and not looked at."""
-    return (part == value) | (part == BACKGROUND) | (part == NOT_LOOKED_AT)

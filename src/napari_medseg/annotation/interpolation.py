@@ -80,24 +80,24 @@ def interpolate(
         raise AnnotationError(
             "There is no slice to fill: draw the classes in at least two slices that leave one between them."
         )
-    rows_columns = _plane_box(volume[slices], values)
-    box: Box = ((gaps[0][0], gaps[-1][1] + 1), *(tuple((0, n) for n in volume.shape[1:]) if background else rows_columns))
-    after = volume[slices_of(box)].copy()
-    inner = tuple(slice(a - c, b - c) for (a, b), (c, _) in zip(rows_columns, box[1:], strict=True))
-    known: dict[int, Distances] = {}
+    plane = _plane_box(volume[gaps[0][0] : gaps[-1][1] + 1], values)
+    region: Box = ((gaps[0][0], gaps[-1][1] + 1), *(tuple((0, n) for n in volume.shape[1:]) if background else plane))
+    after = volume[slices_of(region)].copy()
+    inner = tuple(slice(a - c, b - c) for (a, b), (c, _) in zip(plane, region[1:], strict=True))
     for first, last in gaps:
-        known = {s: known[s] if s in known else _distances(volume[s][slices_of(rows_columns)], values, in_plane)
-                 for s in (first, last)}
-        between = after[first + 1 - box[0][0] : last - box[0][0]]
+        between = after[first + 1 - region[0][0] : last - region[0][0]]
         if background:
             between[between == NOT_LOOKED_AT] = BACKGROUND
-        steps = np.arange(1, last - first, dtype=np.float32) / (last - first)
-        for part, step in zip(between, steps, strict=True):
-            _fill(part[inner], values, known[first], known[last], float(step), ends)
+        ends_of_gap = (volume[s][slices_of(plane)] for s in (first, last))
+        _fill(between[(slice(None), *inner)], values, *ends_of_gap, spacing=in_plane, ends=ends)
+    sides = list(region[1:])
+    sides.insert(axis % 3, region[0])
     text = f"{_named(values)} filled between {len(slices)} drawn slices"
-    original = tuple(np.insert(np.asarray(box[1:]), axis, box[0], axis=0).tolist())
-    box = tuple((start, stop) for start, stop in original)
-    return changed(labels, box, np.moveaxis(after, 0, axis), text, protected)
+    return changed(labels, tuple(sides), np.moveaxis(after, 0, axis), text, protected)
+
+
+def _named(values: Sequence[int]) -> str:
+    return f"Class{'' if len(values) == 1 else 'es'} {', '.join(map(str, values))}"
 
 
 def _drawn_slices(volume: Labels, values: Sequence[int], drawn: Sequence[int] | None) -> list[int]:
@@ -116,20 +116,55 @@ def _holds(part: Labels, values: Sequence[int]) -> Mask:
 
 def _plane_box(slices: Labels, values: Sequence[int]) -> Box:
     """Rows and columns that hold the classes, and one more: no other pixel can be inside, or decide a distance."""
-    box = box_of(_holds(slices, values).any(axis=0))
-    return grown(box, (1, 1), slices.shape[1:])
+    held = np.logical_or.reduce([_holds(part, values) for part in slices])
+    return grown(box_of(held), (1, 1), slices.shape[1:])
 
 
-def _distances(part: Labels, values: Sequence[int], spacing: tuple[float, ...]) -> Distances:
-    """Signed distance of each class, float32 (class, y, x); NaN for a class that is not there."""
-    return np.stack([_signed(part == value, spacing) for value in values])
+def _fill(
+    between: Labels,
+    values: Sequence[int],
+    first: Labels,
+    last: Labels,
+    *,
+    spacing: tuple[float, ...],
+    ends: Ends,
+) -> None:
+    """Fill the slices (z, y, x) between two drawn ones (y, x), in place."""
+    pairs = [(_signed(first == value, spacing), _signed(last == value, spacing)) for value in values]
+    shared = [value for value, (a, b) in zip(values, pairs, strict=True) if a is not None and b is not None]
+    if len(shared) > 1:  # their union, which closes the gaps between classes that touch
+        pairs.append((_signed(_holds(first, shared), spacing), _signed(_holds(last, shared), spacing)))
+    for i, part in enumerate(between, start=1):
+        mixed = np.stack([_mix(a, b, i / (len(between) + 1), ends, part.shape) for a, b in pairs])
+        inside = (mixed > 0).any(axis=0)
+        part[_holds(part, values) & ~inside] = BACKGROUND
+        winner = mixed[: len(values)].argmax(axis=0)
+        part[inside] = np.asarray(values, np.uint8)[winner[inside]]
 
 
-def _signed(mask: Mask, spacing: tuple[float, ...]) -> Distances:
+def _mix(a: Distances | None, b: Distances | None, step: float, ends: Ends, shape: tuple[int, ...]) -> Distances:
+    """Distances between two slices, ``step`` of the way from the first to the last.
+
+    A class that is missing in one of them is given the other's distances, less twice its depth: it is gone halfway.
+    """
+    if a is None and b is not None:
+        return _mix(b, None, 1 - step, ends, shape)
+    if a is None or (b is None and ends == "stop"):
+        return np.full(shape, -np.inf, np.float32)
+    if b is None:
+        gone: Distances = a - np.float32(2 * step) * a.max()
+        return gone
+    mixed: Distances = np.float32(1 - step) * a + np.float32(step) * b
+    return mixed
+
+
+def _signed(mask: Mask, spacing: tuple[float, ...]) -> Distances | None:
+    """Distance to the outline, positive inside, float32 (y, x); None for an empty mask."""
     if not mask.any():
-        return np.full(mask.shape, np.nan, np.float32)
+        return None
     if mask.all():  # a picture without an outline: as deep as the picture is wide
         return np.full(mask.shape, np.dot(mask.shape, spacing), np.float32)
     inside = distance_transform_edt(mask, sampling=spacing)
     outside = distance_transform_edt(~mask, sampling=spacing)
-    return (inside - outside).astype(np.float32)
+    signed: Distances = (inside - outside).astype(np.float32)
+    return signed
