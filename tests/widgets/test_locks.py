@@ -109,3 +109,32 @@ def test_locked_pixels_never_change_and_history_is_exact(sequence):
     for later in seen[1:]:
         layer.redo()
         np.testing.assert_array_equal(layer.data, later)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_box_is_replaced_but_for_locked_classes_and_undo_is_exact(data):
+    seed = data.draw(st.integers(0, 2**16))
+    shape = (5, 9, 7)
+    rng = np.random.default_rng(seed)
+    before = rng.choice(np.array([0, 1, 2, 255], np.uint8), shape)
+    box = tuple((a, data.draw(st.integers(a, n))) for n in shape for a in [data.draw(st.integers(0, n))])
+    part = tuple(slice(*side) for side in box)
+    values = np.where(rng.random(before[part].shape) < 0.4, rng.integers(0, 3, before[part].shape), before[part])
+    layer = Labels(before.copy())
+    told: list[bool] = []
+    locks = ClassLocks(layer, lambda: told.append(True))
+    locks.locked = frozenset(data.draw(st.sets(st.sampled_from([1, 2]))))
+    expected = before.copy()
+    kept = np.isin(before[part], list(locks.locked))
+    expected[part][~kept] = values[~kept]
+
+    count = locks.set_box(box, values.astype(np.uint8))
+
+    np.testing.assert_array_equal(layer.data, expected)
+    assert count == (expected != before).sum()
+    assert bool(told) == (values[kept] != before[part][kept]).any()
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, before)
+    layer.redo()
+    np.testing.assert_array_equal(layer.data, expected)

@@ -106,12 +106,9 @@ def _into_open_case(session: Session, own: npt.NDArray[np.uint8], region: Box | 
     present = np.asarray(opened.labels.data[_slices(box)])
     change = _change(present, own, replace)
     _keep_copy(session.dataset, opened.case, present, change)
-    places = np.nonzero(change)
-    if places[0].size:
-        indices = tuple(place + start for place, (start, _) in zip(places, box, strict=True))
-        opened.labels.data_setitem(indices, own[change])
+    taken = opened.locks.set_box(box, np.where(change, own, present))
     opened.autosave.flush()
-    return int(places[0].size)
+    return taken
 
 
 def _into_store(dataset: Dataset, case: Case, own: npt.NDArray[np.uint8], region: Box | None, replace: bool) -> int:

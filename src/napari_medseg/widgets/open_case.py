@@ -187,10 +187,7 @@ class OpenCase(QObject):
         box = box or tuple((0, n) for n in self.labels.data.shape)
         part = self.labels.data[tuple(slice(*side) for side in box)]
         change = part == NOT_LOOKED_AT if mask is None else (part == NOT_LOOKED_AT) & mask
-        indices = tuple(i + start for i, (start, _) in zip(np.nonzero(change), box, strict=True))
-        if indices[0].size:
-            self.labels.data_setitem(indices, BACKGROUND)
-        return int(indices[0].size)
+        return self.locks.set_box(box, np.where(change, np.uint8(BACKGROUND), part))
 
     def mark_region_complete(self, box: Box, mask: npt.NDArray[np.bool_] | None = None) -> int:
         """Say that everything in a region is drawn: its 255 become background; number of pixels that changed.
@@ -222,9 +219,7 @@ class OpenCase(QObject):
         for c in self.classes:
             if c.value in self.locks.locked and (data == c.value).any():
                 raise DatasetError(f"The class '{c.name}' is drawn here and locked: unlock it, then try again.")
-        indices = np.nonzero(data)
-        if indices[0].size:
-            self.labels.data_setitem(indices, BACKGROUND)
+        self.locks.set_box(tuple((0, n) for n in data.shape), np.full_like(data, BACKGROUND))
         self._flush()
         with self._new_row() as revision:
             self.case = mark_empty(self._dataset, self.case.case, self.store, revision=revision)
