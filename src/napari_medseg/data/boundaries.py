@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.data.table import Table, read_table, render_table
+from napari_medseg.data.table import Table, quoted, read_table, render_table
 from napari_medseg.errors import DatasetError
 from napari_medseg.io.atomic import replacing
 
@@ -130,16 +130,24 @@ class BoundaryStore:
             raise DatasetError(
                 f"{self.path} was not written: surfaces cross in B-scan {bscan + 1}, column {x}; draw them apart."
             )
-        lines = tuple(self._lines(rows, np.zeros(rows.shape, bool) if pinned is None else pinned))
-        table = Table(columns=(BSCAN, COLUMN, *self.surfaces, ANCHORS), rows=lines)
+        header = render_table(Table(columns=(BSCAN, COLUMN, *self.surfaces, ANCHORS)))
+        lines = self._lines(rows, np.zeros(rows.shape, bool) if pinned is None else pinned)
         with replacing(self.path) as temporary:
-            temporary.write_bytes(render_table(table))
+            temporary.write_bytes(header + "".join(lines).encode())
 
-    def _lines(self, rows: npt.NDArray[np.float32], pinned: npt.NDArray[np.bool_]) -> Iterator[tuple[str, ...]]:
-        for bscan, x in np.argwhere(np.isfinite(rows).any(axis=1)):
-            cells = ("" if math.isnan(row) else _text(row) for row in rows[bscan, :, x])
-            anchors = (name for name, there in zip(self.surfaces, pinned[bscan, :, x], strict=True) if there)
-            yield (str(bscan), str(x), *cells, ";".join(anchors))
+    def _lines(self, rows: npt.NDArray[np.float32], pinned: npt.NDArray[np.bool_]) -> Iterator[str]:
+        """Lines of the table; numbers need no quotes, and a volume has half a million of them."""
+        whole = np.floor(rows, dtype=np.float64)
+        # Rounded up to a whole row, a surface would pass to the other side of that pixel.
+        values = (whole + np.minimum(np.round((rows - whole) * 100), 99) / 100).swapaxes(1, 2)
+        has_anchors = np.asarray(pinned.any(axis=1))
+        for bscan, x in np.argwhere(np.isfinite(values).any(axis=2)).tolist():
+            cells = ("" if math.isnan(row) else f"{row:.2f}" for row in values[bscan, x].tolist())
+            anchors = ""
+            if has_anchors[bscan, x]:
+                names = (name for name, there in zip(self.surfaces, pinned[bscan, :, x], strict=True) if there)
+                anchors = quoted(";".join(names))
+            yield f"{bscan},{x},{','.join(cells)},{anchors}\n"
 
     def _columns(self, table: Table) -> Mapping[int, str]:
         """Name of each surface's column as the file writes it, by index of the surface."""
@@ -167,11 +175,6 @@ class BoundaryStore:
             if name not in self.surfaces:
                 raise DatasetError(f"{where}: '{name}' in the column '{ANCHORS}' is no surface: correct its name.")
             yield self.surfaces.index(name)
-
-
-def _text(row: float) -> str:
-    # Rounded up to a whole row, a surface would pass to the other side of that pixel.
-    return f"{min(round(float(row), 2), math.floor(row) + 0.99):.2f}"
 
 
 def _cells(table: Table) -> Iterator[Mapping[str, str]]:

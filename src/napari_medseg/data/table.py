@@ -135,13 +135,14 @@ def read_table(path: Path) -> Table:
 
 def render_table(table: Table) -> bytes:
     """The bytes of a table; `parse_table` gives an equal one."""
-    lines = (table.delimiter.join(_quote(cell) for cell in cells) for cells in (table.columns, *table.rows))
+    lines = (table.delimiter.join(quoted(cell) for cell in cells) for cells in (table.columns, *table.rows))
     # A row of one empty cell would be a blank line, which means no row.
     text = "".join((line or '""') + table.newline for line in lines)
     return text.encode("utf-8-sig" if table.bom else "utf-8", "surrogatepass")
 
 
-def _quote(cell: str) -> str:
+def quoted(cell: str) -> str:
+    """A cell as it stands in a table, in quotes where it has to be."""
     # Python 3.11's csv.writer leaves a lone carriage return unquoted, which its reader then takes for a line's end.
     if any(mark in cell for mark in '",;\t\r\n') or cell != cell.strip() or cell.startswith("\ufeff"):
         return '"' + cell.replace('"', '""') + '"'
