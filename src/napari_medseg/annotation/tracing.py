@@ -71,7 +71,7 @@ def trace(
     if not columns or columns[0] < 0 or columns[-1] >= width:
         raise ValueError(f"Anchors must lie in columns 0 to {width - 1}: {columns}")
     rows = np.full(width, np.nan, np.float32)
-    limits = limits_of(low, high, picture.shape)
+    limits = _limits(low, high, picture.shape)
     for left, right in itertools.pairwise(columns):
         part = slice(left, right + 1)
         bounds = limits[0][part], np.maximum(limits[0][part], limits[1][part])
@@ -119,7 +119,7 @@ def follow(
     -------
     float32 (x,), NaN where the prior is
     """
-    limits = limits_of(low, high, picture.shape)
+    limits = _limits(low, high, picture.shape)
     rows = np.full(len(prior), np.nan, np.float32)
     for start, stop in runs(prior):
         part = slice(start, stop)
@@ -191,7 +191,7 @@ def cheapest_path(costs: Floats, max_jump: int, stiffness: float) -> npt.NDArray
     return path
 
 
-def limits_of(low: npt.ArrayLike | None, high: npt.ArrayLike | None, shape: tuple[int, ...]) -> tuple[Rows, Rows]:
+def _limits(low: npt.ArrayLike | None, high: npt.ArrayLike | None, shape: tuple[int, ...]) -> tuple[Rows, Rows]:
     """Lowest and highest row per column (x,), the picture's edges where there is no other limit."""
     edges = np.float32(-0.5), np.float32(shape[0] - 0.5)
     given = (np.full(shape[1], np.nan) if limit is None else np.asarray(limit, np.float32) for limit in (low, high))
