@@ -189,7 +189,7 @@ def test_files_beside_slides_are_refused_by_their_content(shared_data: Path) -> 
     others = [path for path in paths if path.suffix not in (".svs", ".tiff")]
     assert len(others) >= 3
     for path in others:
-        with pytest.raises(ReadError, match="not an image|coloured DICOM"):
+        with pytest.raises(ReadError, match=r"not an image|coloured DICOM"):
             read(path)
     for path in set(paths) - set(others):
         assert read(path).levels[-1][:8, :8].shape == (8, 8, 3)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from napari_medseg.errors import ReadError
 from napari_medseg.io.format import Format, choose_series
+from napari_medseg.io.oct.mat5 import read_arrays
 from napari_medseg.io.oct.scan import check_size, oct_image
 from napari_medseg.structures import Image, OctScan
 
@@ -77,14 +78,10 @@ def _load(path: Path) -> Mapping[str, npt.NDArray[Any]]:
     with path.open("rb") as file:
         if file.read(len(_MAGIC_HDF5)) == _MAGIC_HDF5:
             raise ReadError(f"{path} is a MATLAB file of version 7.3: save it in MATLAB with the option '-v7' first.")
-    from scipy.io import loadmat
-
     try:
-        contents: dict[str, npt.NDArray[Any]] = loadmat(path, variable_names=_WANTED)
-    except Exception as error:
-        # scipy raises whatever its parser meets in damaged files.
-        raise ReadError(f"{path} is damaged or cut short: copy it again from its source.") from error
-    return contents
+        return read_arrays(path, _WANTED)
+    except ValueError as error:
+        raise ReadError(f"{path} is damaged or cut short ({error}): copy it again from its source.") from error
 
 
 def _as_grey(bscans: npt.NDArray[Any]) -> npt.NDArray[Any]:
