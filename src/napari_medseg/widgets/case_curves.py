@@ -96,6 +96,8 @@ class CaseCurves(QObject):
         self._stroke = QTimer(self)
         self._stroke.setSingleShot(True)
         self._stroke.timeout.connect(self.follow)
+        self._idle = QTimer(self)
+        self._idle.timeout.connect(self._match_next)
         labels.events.data.connect(self._follow_soon)
         viewer.dims.events.current_step.connect(self._on_step)
         for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
@@ -255,19 +257,30 @@ class CaseCurves(QObject):
         """Let the curves follow what was painted since they last did."""
         self._stroke.stop()
         changed = [] if self.history.in_step else self._drawing.changed_bscans()
+        here = self.bscan
         for bscan in changed:
-            if self._drawing.follow(bscan):
+            if bscan != here and not self.curves.pinned(bscan).any():
+                self._drawing.match_later(bscan)
+            elif self._drawing.follow(bscan):
                 self.history.note_act()
         if changed:
+            self._idle.start()
             self.show()
             self.saving.note_change()
 
     def _follow_soon(self, *_: object) -> None:
         self._stroke.start()
 
+    def _match_next(self) -> None:
+        if not self._drawing.match_next():
+            self._idle.stop()
+            self.saving.note_change()
+
     def _after_undo(self) -> None:
+        # Labels count where they remember more steps than the curves do.
         for bscan in self._drawing.changed_bscans():
-            self._drawing.learn(bscan)
+            self._drawing.match_later(bscan)
+        self._idle.start()
         self.grabbed = None
         self.show()
         self.saving.note_change()
@@ -277,11 +290,14 @@ class CaseCurves(QObject):
     def flush(self) -> None:
         """Save now; raises `WriteError` when that fails."""
         self.follow()
+        while self._idle.isActive():
+            self._match_next()
         self.saving.flush()
 
     def close(self) -> None:
         """Stop, and take the layers away; call `flush` before."""
         self._stroke.stop()
+        self._idle.stop()
         self._labels.events.data.disconnect(self._follow_soon)
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         for event in (self._viewer.dims.events.ndisplay, self._viewer.dims.events.order):

@@ -34,11 +34,12 @@ class CurveLabels:
         #: The labels that the curves know of.
         self._seen = np.array(layer.data, np.uint8)
         self._matched: set[int] = set()
+        self._waiting: set[int] = set()
         self._with_layers = {b for b in range(curves.shape[0]) if self._has_layers(b)}
 
     def drawn_bscans(self) -> list[int]:
         """B-scans that hold curves or layers, in order."""
-        return sorted(self._with_layers.union(self._curves.drawn_bscans()))
+        return sorted(self._with_layers | (set(self._curves.drawn_bscans()) - self._waiting))
 
     def changed_bscans(self) -> list[int]:
         """B-scans whose labels somebody else changed; none while the layer holds labels of another shape."""
@@ -52,6 +53,7 @@ class CurveLabels:
 
     def match(self, bscan: int) -> None:
         """Let the curves of a B-scan stand for its labels, once; where both agree, nothing changes."""
+        self._waiting.discard(bscan)
         if bscan in self._matched:
             return
         self._matched.add(bscan)
@@ -59,6 +61,19 @@ class CurveLabels:
             labels = self._known(bscan)
             columns = self._contradicted(bscan, labels)
             self._curves.set_from_labels(bscan, labels, self._pile, columns=columns, remember=False)
+
+    def match_later(self, bscan: int) -> None:
+        """Let `match_next` do so: a volume that changed as a whole takes a while."""
+        self.learn(bscan)
+        self._matched.discard(bscan)
+        self._waiting.add(bscan)
+
+    def match_next(self) -> bool:
+        """Match a B-scan that waits for it; whether there was one."""
+        if not self._waiting:
+            return False
+        self.match(min(self._waiting))
+        return True
 
     def follow(self, bscan: int) -> bool:
         """Let the curves of a B-scan follow what was painted there; whether they made an act of it."""
