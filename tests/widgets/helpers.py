@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import mask_classes, tag_classes
@@ -64,16 +66,32 @@ def place_of(viewer, row: float, column: float) -> QPoint:
     return QPoint(round(x), round(y))
 
 
+def move(widget: QWidget, point: QPoint, modifier=Qt.KeyboardModifier.NoModifier, held=Qt.MouseButton.LeftButton):
+    """Move the mouse over a widget with a button held, or ``NoButton``.
+
+    ``qtbot.mouseMove`` would move the pointer of the screen instead, which tells of it later and of no button.
+    """
+    place = QPointF(point)
+    event = QMouseEvent(
+        QEvent.Type.MouseMove, place, widget.mapToGlobal(place), Qt.MouseButton.NoButton, held, modifier
+    )
+    QApplication.sendEvent(widget, event)
+
+
+def stroke(qtbot, widget, points, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+    """Press the left button at the first point of a widget, move over the others, release at the last."""
+    move(widget, points[0], modifier, Qt.MouseButton.NoButton)
+    qtbot.mousePress(widget, Qt.MouseButton.LeftButton, modifier, points[0])
+    for point in points[1:]:
+        move(widget, point, modifier)
+        # Plots drop moves that follow each other too fast.
+        qtbot.wait(30)
+    qtbot.mouseRelease(widget, Qt.MouseButton.LeftButton, modifier, points[-1])
+
+
 def drag(qtbot, viewer, pixels) -> None:
     """A stroke of the left mouse button over pixels (row, column) of the image."""
-    canvas = canvas_of(viewer)
-    points = [place_of(viewer, *pixel) for pixel in pixels]
-    qtbot.mouseMove(canvas, points[0])
-    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=points[0])
-    for point in points[1:]:
-        qtbot.mouseMove(canvas, point)
-        qtbot.wait(5)
-    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=points[-1])
+    stroke(qtbot, canvas_of(viewer), [place_of(viewer, *pixel) for pixel in pixels])
 
 
 def press(qtbot, viewer, key, modifier=Qt.KeyboardModifier.AltModifier) -> None:

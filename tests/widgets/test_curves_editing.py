@@ -20,7 +20,7 @@ from napari_medseg.widgets.annotate_panel import AnnotatePanel
 from napari_medseg.widgets.aspect import switch_aspect
 from napari_medseg.widgets.session import session_of
 
-from .helpers import canvas_of, labels_on_disk, place_of, press
+from .helpers import canvas_of, labels_on_disk, move, place_of, press, stroke
 
 pytestmark = pytest.mark.viewer
 
@@ -75,13 +75,8 @@ def click(qtbot, viewer, row, column, modifier=Qt.KeyboardModifier.NoModifier):
 
 
 def drag(qtbot, viewer, start, end, modifier=Qt.KeyboardModifier.NoModifier):
-    canvas, left = canvas_of(viewer), Qt.MouseButton.LeftButton
     points = [place_of(viewer, *(np.add(start, np.subtract(end, start) * share))) for share in (0, 0.3, 0.7, 1)]
-    qtbot.mousePress(canvas, left, modifier, points[0])
-    for point in points[1:]:
-        qtbot.mouseMove(canvas, point)
-        qtbot.wait(5)
-    qtbot.mouseRelease(canvas, left, modifier, points[-1])
+    stroke(qtbot, canvas_of(viewer), points, modifier)
     qtbot.wait(1)
 
 
@@ -389,7 +384,7 @@ def test_closing_the_window_in_the_middle_of_a_drag_saves(desk, qtbot, folder):
     row = TRUTH[ILM, 60]
     canvas = canvas_of(viewer)
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=place_of(viewer, row, 60))
-    qtbot.mouseMove(canvas, place_of(viewer, row - 10, 60))
+    move(canvas, place_of(viewer, row - 10, 60))
     qtbot.wait(5)
     viewer.close()
     stored = rows_on_disk(folder)

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QPushButton
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton
 
 from napari_medseg.api import measure
 from napari_medseg.data.dataset import Dataset
@@ -21,6 +20,8 @@ from napari_medseg.widgets._layers import add_image, add_labels
 from napari_medseg.widgets.measure_panel import MeasurePanel
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.workspace import Workspace
+
+from .helpers import stroke
 
 pytestmark = pytest.mark.viewer
 
@@ -127,19 +128,7 @@ def test_fovea_is_dragged_kept_and_found_again(open_panel, qtbot) -> None:
 
     qtbot.waitUntil(lambda: plot.isVisible() and view.width() < 500, timeout=5000)
     first, last = pixel(*start), pixel(start[0] - 3, start[1] + 20)
-    qtbot.mouseMove(view, first)
-    qtbot.mousePress(view, Qt.MouseButton.LeftButton, pos=first)
-    for step in np.linspace(0, 1, 8)[1:]:
-        between = first + (last - first) * float(step)
-        # `qtbot.mouseMove` tells of no button that is held.
-        place = QPointF(between)
-        held = Qt.MouseButton.LeftButton
-        moved_to = QMouseEvent(
-            QEvent.Type.MouseMove, place, view.mapToGlobal(place), Qt.MouseButton.NoButton, held, Qt.KeyboardModifier(0)
-        )
-        QApplication.sendEvent(view, moved_to)
-        qtbot.wait(20)
-    qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=last)
+    stroke(qtbot, view, [first + (last - first) * float(step) for step in np.linspace(0, 1, 8)])
     moved = panel.findings.thickness.grid.fovea
     assert moved == pytest.approx((start[0] - 3, start[1] + 20), abs=3)
     assert fovea_of(dataset.path, "eye") == moved

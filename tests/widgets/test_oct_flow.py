@@ -20,7 +20,7 @@ from napari_medseg.widgets.jobs import Job
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.workspace import Workspace
 
-from .helpers import canvas_of, place_of, press
+from .helpers import canvas_of, place_of, press, stroke
 
 pytestmark = pytest.mark.viewer
 
@@ -98,12 +98,8 @@ def show(viewer, session, qtbot, case) -> None:
 
 
 def drag_anchor(qtbot, viewer, start, end) -> None:
-    canvas, left = canvas_of(viewer), Qt.MouseButton.LeftButton
-    qtbot.mousePress(canvas, left, pos=place_of(viewer, *start))
-    for share in (0.5, 1.0):
-        qtbot.mouseMove(canvas, place_of(viewer, *(np.add(start, np.subtract(end, start) * share))))
-        qtbot.wait(5)
-    qtbot.mouseRelease(canvas, left, pos=place_of(viewer, *end))
+    points = [place_of(viewer, *(np.add(start, np.subtract(end, start) * share))) for share in (0, 0.5, 1)]
+    stroke(qtbot, canvas_of(viewer), points)
 
 
 def draw_all(viewer, session, qtbot, truth) -> None:

@@ -158,7 +158,7 @@ def main_scores(scores: Mapping[str, float]) -> dict[str, float]:
     {'c_auc': 0.95, 'b_dice gland': 0.8, 'a_auc': 0.9}
     """
     means = [name for name in scores if "mean" in name]
-    figures = [name for name in reversed(scores) if any(word in name for word in ("dice", "iou", "auc"))]
+    figures = [name for name in reversed([*scores]) if any(word in name for word in ("dice", "iou", "auc"))]
     return {name: scores[name] for name in (means or figures or [*scores])[:MAIN_SCORES]}
 
 
