@@ -6,6 +6,7 @@ truth is the data set's own masks; these have stripes of one or two columns, so 
 columns first. Under fluid a boundary is drawn but not judged; at the optic disc it stops.
 
     python benchmarks/oct_annotator.py DATA [--scans N] [--seed N] [--tolerance PX] [--only oct_duke_dme] [--boundaries]
+        [--predictions FOLDER]
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ HEAD = (
 class Scan:
     """One B-scan with its true surfaces."""
 
-    subject: str
+    name: str
     picture: np.ndarray  # (y, x)
     truth: np.ndarray  # (surface, x)
     stops: np.ndarray  # bool (x,): columns that boundaries do not cross
@@ -102,7 +103,7 @@ def read_scan(path: Path, folder: Path, values: tuple[int, ...], disc: int | Non
         for start, stop in list(runs(rows[s])):
             part = rows[s, start:stop]
             rows[s, start:stop] = np.nan if stop - start < SHORTEST else median_filter(part, 9, mode="nearest")
-    return Scan(path.stem.rpartition("_")[0], picture, rows, stops)
+    return Scan(path.stem, picture, rows, stops)
 
 
 def pieces(truth: np.ndarray, stops: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -187,9 +188,7 @@ def follow_on(scan: Scan, previous: Scan, surfaces: list, tolerance: float, tall
     """Annotate the second of two B-scans after its curves were carried over from the first."""
     height = max(len(scan.picture), len(previous.picture))
     width = min(scan.picture.shape[1], previous.picture.shape[1])
-    scan, previous = (
-        Scan(s.subject, s.picture[:, :width], s.truth[:, :width], s.stops[:width]) for s in (scan, previous)
-    )
+    scan, previous = (Scan(s.name, s.picture[:, :width], s.truth[:, :width], s.stops[:width]) for s in (scan, previous))
     curves = Curves(surfaces, (2, height, width), [previous.picture, scan.picture].__getitem__)
     filled = np.full(previous.truth.shape, np.nan, np.float32)
     for s, truth in enumerate(previous.truth):
@@ -209,6 +208,22 @@ def follow_on(scan: Scan, previous: Scan, surfaces: list, tolerance: float, tall
     Annotator(curves, 1, scan, straight=False, tolerance=tolerance, tally=tally).annotate()
 
 
+def predicted_labels(folder: Path | None, scan: Scan) -> np.ndarray | None:
+    path = None if folder is None else folder / f"{scan.name}.tif"
+    return iio.imread(path) if path is not None and path.exists() else None
+
+
+def correct_a_model(
+    scan: Scan, surfaces: list, values: tuple[int, ...], labels: np.ndarray, tolerance: float, tally: Tally
+) -> None:
+    """Annotate a B-scan whose curves are a model's labels (y, x), as they are after a prediction in the window."""
+    curves = Curves(surfaces, (1, *scan.picture.shape), lambda _: scan.picture)
+    predicted = surfaces_of_labels(labels, values)
+    predicted[(predicted < 0) | (predicted > len(labels) - 1)] = np.nan
+    curves.set_rows(0, predicted, remember=False)
+    Annotator(curves, 0, scan, straight=False, tolerance=tolerance, tally=tally).annotate()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
@@ -216,12 +231,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tolerance", type=float, default=2.0, help="pixels that a curve may be off")
     parser.add_argument("--only", choices=sorted(SETS))
+    parser.add_argument(
+        "--predictions", type=Path, help="label files of `predict`: B-scans that have one are corrected"
+    )
     parser.add_argument("--boundaries", action="store_true", help="also print the clicks of each boundary")
     args = parser.parse_args()
     print(HEAD)
     for name in [args.only] if args.only else sorted(SETS):
         surfaces = surfaces_of_pile(SETS[name][0])
-        ways = {"along edges": Tally(), "smooth through the clicks": Tally(), "carried on": Tally()}
+        ways = {
+            "along edges": Tally(),
+            "smooth through the clicks": Tally(),
+            "carried on": Tally(),
+            "from a model": Tally(),
+        }
         for scan, previous in read_scans(args.data / name, args.scans, args.seed):
             for way in ("along edges", "smooth through the clicks"):
                 curves = Curves(surfaces, (1, *scan.picture.shape), lambda _, picture=scan.picture: picture)
@@ -230,6 +253,10 @@ def main() -> None:
                 ).annotate()
             if previous is not None:
                 follow_on(scan, previous, surfaces, args.tolerance, ways["carried on"])
+            labels = predicted_labels(args.predictions, scan)
+            if labels is not None:
+                correct_a_model(scan, surfaces, SETS[name][1], labels, args.tolerance, ways["from a model"])
+        ways = {way: tally for way, tally in ways.items() if tally.clicks}
         for way, tally in ways.items():
             print(tally.row(name, way), flush=True)
         if args.boundaries:
