@@ -1,6 +1,6 @@
-"""Make docs/images/oct.png: the curves of a generated volume, with thickness profile and map.
+"""Make docs/images/oct.png and measure.png: the curves of a generated volume, with thickness profile and map.
 
-xvfb-run -a -s "-screen 0 1500x900x24" python tools/oct_picture.py docs/images/oct.png
+xvfb-run -a -s "-screen 0 1500x900x24" python tools/oct_picture.py docs/images
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import napari
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.finishing import record_labels
@@ -25,8 +25,8 @@ from napari_medseg.widgets.workspace import Workspace
 SHAPE = (25, 384, 512)
 
 
-def main(out: Path) -> None:
-    """Draw the window into a file."""
+def main(folder: Path) -> None:
+    """Draw the window into files, with curves, then with the map as a layer."""
     info = DatasetInfo(name="generated", kind="oct", classes=CLASSES, surfaces=SURFACES)
     dataset = Dataset.create(Path(tempfile.mkdtemp()) / "data", info)
     image, labels = volume(*SHAPE, seed=4)
@@ -54,7 +54,15 @@ def main(out: Path) -> None:
     _wait(6.0)
     viewer.reset_view()
     _wait(0.5)
-    viewer.window.screenshot(str(out), flash=False, canvas_only=False)
+    viewer.window.screenshot(str(folder / "oct.png"), flash=False, canvas_only=False)
+    opened.edit_curves(False)
+    map_button = workspace.findChild(QPushButton, "map_layer")
+    assert map_button is not None
+    map_button.click()
+    _wait(0.5)
+    viewer.reset_view()
+    _wait(0.5)
+    viewer.window.screenshot(str(folder / "measure.png"), flash=False, canvas_only=False)
     viewer.close()
 
 
