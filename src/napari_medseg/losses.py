@@ -88,11 +88,11 @@ def mask_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Sequence[f
     return (per_pixel.flatten(1).sum(1) / known.clamp(min=1)).mean()
 
 
-def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def soft_dice_loss(logits: Tensor, labels: Tensor, smooth: float = 0.0) -> Tensor:
     """One minus soft Dice (Milletari et al. 2016, arXiv:1606.04797), per sample and class, on looked-at pixels.
 
     The background is left out. So is a class that a sample does not hold: its Dice is 0 whatever is predicted, and
-    the cross-entropy already asks for its absence.
+    the cross-entropy already asks for its absence. Without a cross-entropy `smooth` asks for it.
 
     Parameters
     ----------
@@ -100,6 +100,9 @@ def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
         (b, classes, [z,] y, x), the background first.
     labels
         int64 (b, [z,] y, x), 255 where nobody looked.
+    smooth
+        Pixels that are added to hits and to misses alike. Above 0, a class that a sample does not hold counts too
+        (where anybody looked): its Dice is 1 where nothing is predicted.
 
     Returns
     -------
@@ -113,8 +116,11 @@ def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     hit = (probabilities * truth).sum(2)  # (b, classes - 1)
     true_pixels = truth.sum(2)
     present = true_pixels > 0
-    # The denominator is at least 1 wherever the class is present, and its Dice unused elsewhere.
-    score = 2 * hit / (probabilities.sum(2) + true_pixels).clamp(min=1.0)
+    if smooth > 0:
+        present = known.any(1, keepdim=True).expand_as(true_pixels)
+    # Without `smooth` the denominator is at least 1 wherever the class is present, and its Dice unused elsewhere.
+    least = smooth or 1.0
+    score = (2 * hit + smooth) / (probabilities.sum(2) + true_pixels + smooth).clamp(min=least)
     missed = torch.where(present, 1 - score, torch.zeros_like(score))
     return (missed.sum(1) / present.sum(1).clamp(min=1)).mean()
 
@@ -134,3 +140,25 @@ def tag_cross_entropy(logits: Tensor, tags: Tensor, class_weights: Sequence[floa
     weights = logits.new_tensor(class_weights, dtype=torch.float32) if class_weights is not None else None
     summed = functional.cross_entropy(logits.float(), tags, weight=weights, ignore_index=NO_TAG, reduction="sum")
     return summed / len(tags)
+
+
+def grade_cross_entropy(logits: Tensor, grades: Tensor, step_weights: Sequence[float] | None = None) -> Tensor:
+    """Binary cross-entropy of the steps of an ordered grade: "above the first", "above the second", ...
+
+    (Cheng et al. 2008, arXiv:0704.1028.) The mean over the steps of the samples with a grade, divided by the number of
+    all samples.
+
+    Parameters
+    ----------
+    logits
+        (b, grades - 1): output k says how likely the grade lies above grade k.
+    grades
+        int64 (b,): index of the grade, the lowest 0; `NO_TAG` where there is none.
+    step_weights
+        Factor of "above" for each step (grades - 1), to make up for steps that few samples are above.
+    """
+    steps = torch.arange(logits.shape[1], device=logits.device)
+    above = (grades[:, None] > steps).to(torch.float32)  # (b, grades - 1)
+    factors = logits.new_tensor(step_weights, dtype=torch.float32) if step_weights is not None else None
+    each = functional.binary_cross_entropy_with_logits(logits.float(), above, pos_weight=factors, reduction="none")
+    return (each.mean(1) * (grades != NO_TAG)).sum() / len(grades)
