@@ -235,11 +235,16 @@ class TagClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagResult:
-    """What a classifier says about one image: the class and the probability of every class, by name."""
+    """What a classifier says about one image: the class and the probability of every class, by name.
+
+    `calibrated`: whether probabilities were brought in line with how often they are right. `graded`: whether the
+    classes are grades of the data set, lowest first, rather than tags.
+    """
 
     tag: str
     probabilities: Mapping[str, float]
     calibrated: bool = False
+    graded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +265,8 @@ class Prediction:
         float32 ([z,] x): mean probability of what is drawn in each column, NaN where nothing is; None unless asked for.
     repaired
         Share of columns in which the order of layers was repaired; None where that was not asked for.
+    attention
+        float32 of the region's shape, 0..1: where the image decided its tag or grade; None unless asked for.
     region
         The box of level-0 pixels that was predicted.
     seconds
@@ -277,6 +284,7 @@ class Prediction:
     notes: Sequence[str] = ()
     confidence: npt.NDArray[np.float32] | None = None
     repaired: float | None = None
+    attention: npt.NDArray[np.float32] | None = None
 
 
 Origin = str  # "person" or "model:<name>"
@@ -348,6 +356,8 @@ class TrainingCase:
         Hash of the image file, region, label pixels, tag, grade and split: changes exactly when the case does.
     image_hash
         Hash of the image file and region alone: tells an image that a model has seen, however its labels changed.
+    box
+        Region of interest that a person drew, in pixels of the case's image; None where nobody did.
     """
 
     case: str
@@ -361,6 +371,7 @@ class TrainingCase:
     load_labels: Callable[[], npt.NDArray[np.uint8] | None]
     content_hash: str
     image_hash: str
+    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

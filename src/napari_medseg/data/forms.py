@@ -1,6 +1,7 @@
 """What was asked about a case beside its labels: ``forms/<case>.json``, one object of answers by key.
 
-Keys so far: ``fovea``, ``[bscan, x]`` in pixels of the case's image.
+Keys so far: ``fovea``, ``[bscan, x]`` in pixels of the case's image; ``region_box``, the region of interest around a
+tumour, written like the column ``region`` (``"z0:z1,y0:y1,x0:x1"``), in pixels of the case's image.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import Any
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.locking import FileLock
 from napari_medseg.data.naming import file_name
+from napari_medseg.data.rows import parse_region
 from napari_medseg.errors import DatasetError, WriteError
 from napari_medseg.io.atomic import write_text
+from napari_medseg.structures import Box
 
 FOLDER = "forms"
+REGION_BOX = "region_box"
 _LOCK = ".lock"
 
 
@@ -86,3 +90,20 @@ def fovea_of(dataset: Path, case_id: str) -> tuple[float, float] | None:
         path = form_path(dataset, case_id)
         raise DatasetError(f"{path}: 'fovea' is not understood: write [bscan, column], such as [24, 256].") from None
     return bscan, column
+
+
+def region_box_of(dataset: Path, case_id: str) -> Box | None:
+    """The region of interest that a person drew; None where nobody did.
+
+    Raises
+    ------
+    DatasetError
+        The form cannot be read, or its box is none.
+    """
+    given = read_form(dataset, case_id).get(REGION_BOX)
+    if given is None:
+        return None
+    try:
+        return parse_region(str(given))
+    except DatasetError as error:
+        raise DatasetError(f"{form_path(dataset, case_id)}: {error}") from None

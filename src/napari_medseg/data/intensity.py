@@ -48,15 +48,18 @@ class Intensity:
         Channels of the network's input.
     mean, std
         Of the training images per channel, after stretching to [0, 1].
+    window
+        Lowest and highest value of every image instead, e.g. of Hounsfield units; None: as said.
     """
 
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    window: tuple[float, float] | None = None
 
     def prepare(self, image: Image) -> Range:
         """The range of a (lazy) image, for `normalise`."""
-        return image_range(image)
+        return image_range(image) if self.window is None else range_of_window(self.window)
 
     def normalise(self, pixels: npt.NDArray[Any], prepared: Range) -> Floats:
         """Network input from pixels.
@@ -88,15 +91,21 @@ class Intensity:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a model file."""
-        return asdict(self)
+        values = asdict(self)
+        if self.window is None:
+            # Models made before there were windows are described as they were.
+            del values["window"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Intensity:
         """The inverse of `to_json`."""
+        window = values.get("window")
         return cls(
             channels=int(values["channels"]),
             mean=tuple(float(v) for v in values["mean"]),
             std=tuple(float(v) for v in values["std"]),
+            window=None if window is None else (float(window[0]), float(window[1])),
         )
 
     def _fit_channels(self, pixels: Floats) -> Floats:
@@ -124,6 +133,11 @@ def image_range(image: Image) -> Range:
     return Range(low=low, high=high)
 
 
+def range_of_window(window: tuple[float, float]) -> Range:
+    """The same lowest and highest value for all channels."""
+    return Range(low=np.full(1, window[0], np.float32), high=np.full(1, window[1], np.float32))
+
+
 def stretch(pixels: npt.NDArray[Any], limits: Range) -> Floats:
     """Pixels (c, ...) mapped from their range to [0, 1], values outside cut off; not-a-number stays."""
     axes = (slice(None),) + (np.newaxis,) * (pixels.ndim - 1)
@@ -131,16 +145,24 @@ def stretch(pixels: npt.NDArray[Any], limits: Range) -> Floats:
     factor = np.where(width > 0, 1.0 / np.where(width > 0, width, 1.0), 0.0).astype(np.float32)
     values = pixels.astype(np.float32)
     values -= limits.low[axes]
-    values *= factor[axes]
+    with np.errstate(invalid="ignore"):  # infinity in an empty range is not a number
+        values *= factor[axes]
     if pixels.dtype != np.uint8:
         np.clip(values, 0.0, 1.0, out=values)
     return values
 
 
-def fit_intensity(images: Sequence[Image]) -> Intensity:
+def fit_intensity(images: Sequence[Image], window: tuple[float, float] | None = None) -> Intensity:
     """Channels, mean and standard deviation of the training images.
 
     A set of grey and colour images gets three channels, the grey ones repeated.
+
+    Parameters
+    ----------
+    images
+        Training images, at least one.
+    window
+        `Intensity.window`.
 
     Raises
     ------
@@ -154,7 +176,8 @@ def fit_intensity(images: Sequence[Image]) -> Intensity:
     moments = np.zeros((2, channels))
     count = 0
     for image in images[::step]:
-        values = stretch(sample_pixels(image), image_range(image)).astype(np.float64)
+        limits = image_range(image) if window is None else range_of_window(window)
+        values = stretch(sample_pixels(image), limits).astype(np.float64)
         values = np.broadcast_to(values, (channels, values.shape[1]))
         values = values[:, np.isfinite(values).all(axis=0)]
         # Every image counts the same, whatever its size.
@@ -167,6 +190,7 @@ def fit_intensity(images: Sequence[Image]) -> Intensity:
         channels=channels,
         mean=tuple(float(v) for v in mean),
         std=tuple(float(v) for v in np.maximum(std, _LEAST_STD)),
+        window=window,
     )
 
 

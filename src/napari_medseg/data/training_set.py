@@ -12,13 +12,14 @@ import numpy as np
 
 from napari_medseg.data.cases_table import TABLE_NAME, line_of
 from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.forms import region_box_of
 from napari_medseg.data.label_files import LabelFacts, file_hash, label_facts, shape_text
-from napari_medseg.data.rows import STATUSES, row_problems
+from napari_medseg.data.rows import STATUSES, format_region, row_problems
 from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.data.splitting import draw_split, given_splits, group_of
 from napari_medseg.data.tags import effective_tag
 from napari_medseg.errors import DatasetError, InputNotFoundError
-from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, Split, TrainingCase, TrainingSet
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, Split, TrainingCase, TrainingSet
 
 
 def training_set(
@@ -84,6 +85,8 @@ def _tag(dataset: Dataset, case: Case, facts: LabelFacts | None) -> str:
 def _training_case(dataset: Dataset, case: Case, facts: LabelFacts | None, split: Split) -> TrainingCase:
     image_hash = _image_hash(dataset, case)
     spacing = [text] if (text := scan_cell(case, "spacing")) else []
+    box = _drawn_box(dataset, case)
+    extra = [*spacing, *([format_region(box)] if box is not None else [])]
     return TrainingCase(
         case=case.case,
         group=case.group or case.case,
@@ -94,9 +97,24 @@ def _training_case(dataset: Dataset, case: Case, facts: LabelFacts | None, split
         has_mask=facts is not None and facts.is_looked_at,
         load_image=partial(dataset.read_image, case),
         load_labels=partial(dataset.read_labels, case),
-        content_hash=_hash_of(image_hash, facts.pixel_hash if facts else "", case.tag, case.grade, split, *spacing),
+        content_hash=_hash_of(image_hash, facts.pixel_hash if facts else "", case.tag, case.grade, split, *extra),
         image_hash=image_hash,
+        box=box,
     )
+
+
+def _drawn_box(dataset: Dataset, case: Case) -> Box | None:
+    """The region of interest in the case's form, which must lie in the image."""
+    box = region_box_of(dataset.path, case.case)
+    if box is None:
+        return None
+    shape = dataset.read_image(case).spatial_shape
+    if len(box) != len(shape) or any(stop > n for (_, stop), n in zip(box, shape, strict=True)):
+        raise DatasetError(
+            f"Case '{case.case}': its region of interest {format_region(box)} does not lie in the image of "
+            f"{shape_text(shape)} pixels: draw it anew."
+        )
+    return box
 
 
 def _image_hash(dataset: Dataset, case: Case) -> str:
