@@ -89,6 +89,17 @@ def stroke(qtbot, widget, points, modifier=Qt.KeyboardModifier.NoModifier) -> No
     qtbot.mouseRelease(widget, Qt.MouseButton.LeftButton, modifier, points[-1])
 
 
+def settled(qtbot, look, polls: int = 30) -> None:
+    """Wait until what `look` returns (a place in a window that is still laid out) has stayed the same for a while."""
+    seen: list[object] = []
+
+    def same() -> bool:
+        seen.append(look())
+        return len(seen) >= polls and all(each == seen[-1] for each in seen[-polls:])
+
+    qtbot.waitUntil(same, timeout=10000)
+
+
 def drag(qtbot, viewer, pixels) -> None:
     """A stroke of the left mouse button over pixels (row, column) of the image."""
     stroke(qtbot, canvas_of(viewer), [place_of(viewer, *pixel) for pixel in pixels])

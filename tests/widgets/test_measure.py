@@ -21,7 +21,7 @@ from napari_medseg.widgets.measure_panel import MeasurePanel
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.workspace import Workspace
 
-from .helpers import stroke
+from .helpers import settled, stroke
 
 pytestmark = pytest.mark.viewer
 
@@ -127,6 +127,7 @@ def test_fovea_is_dragged_kept_and_found_again(open_panel, qtbot) -> None:
         return plot.mapFromScene(plot.getViewBox().mapViewToScene(place))
 
     qtbot.waitUntil(lambda: plot.isVisible() and view.width() < 500, timeout=5000)
+    settled(qtbot, lambda: pixel(*start))
     first, last = pixel(*start), pixel(start[0] - 3, start[1] + 20)
     stroke(qtbot, view, [first + (last - first) * float(step) for step in np.linspace(0, 1, 8)])
     moved = panel.findings.thickness.grid.fovea
