@@ -41,9 +41,16 @@ class RegionRule:
     margin_mm: float = 0.0
     proportional: bool = True
 
-    def around(self, tight: Box, image: Image) -> Box:
-        """What is cut out of an image around a tight box: whole pixels, inside the image."""
-        steps = steps_of(image)
+    def around(self, tight: Box, shape: Sequence[int], steps: Sequence[float] | None) -> Box:
+        """What is cut out of an image around a tight box: whole pixels, inside the image.
+
+        Parameters
+        ----------
+        tight
+            The box.
+        shape, steps
+            Length of every axis of the image, and millimetres per pixel (`steps_of`).
+        """
         sides = [float(stop - start) for start, stop in tight]
         for axis, side in enumerate(sides):
             absolute = 0.0 if steps is None else 2 * self.margin_mm / steps[axis]
@@ -51,7 +58,7 @@ class RegionRule:
         if self.proportional:
             sides = _proportional(sides, steps)
         middles = [(start + stop) / 2 for start, stop in tight]
-        return tuple(_placed(*span) for span in zip(middles, sides, image.spatial_shape, strict=True))
+        return tuple(_placed(*span) for span in zip(middles, sides, shape, strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a model file."""

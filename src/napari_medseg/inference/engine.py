@@ -13,15 +13,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_medseg.data.cropping import crop
 from napari_medseg.data.resampling import WindowReader, choose_level
 from napari_medseg.errors import Cancelled, ConfigError, ModelError, ReadError
 from napari_medseg.inference.columns import ColumnConfidence
-from napari_medseg.inference.job import Job, Window, plan_job
+from napari_medseg.inference.job import Job, Window, chosen_region, plan_job
 from napari_medseg.inference.predictor import Predictor
 from napari_medseg.models.allocator import kept_memory
 from napari_medseg.models.guard import guard_torch_import
@@ -67,7 +69,8 @@ def predict(
         Any image with at least as many spatial axes as the predictor's window has; a longer one is a stack, whose
         slices are predicted one by one.
     region
-        (start, stop) per spatial axis in level-0 pixels; None for everything.
+        (start, stop) per spatial axis in level-0 pixels; None for everything. A predictor with a `focus` predicts what
+        it cuts out around the region, which is the region of the result.
     mask
         Where to predict: boolean array that covers the whole image, with its spatial axes, at any resolution (a tissue
         mask may be coarse). Windows without a pixel of it are skipped; labels outside are 255.
@@ -103,6 +106,12 @@ def predict(
         `cancel` said so, or `progress` raised it.
     """
     started = time.perf_counter()
+    if predictor.focus is not None:
+        place = predictor.focus(image, chosen_region(image, region, mask))
+        wanted: dict[str, Any] = {"probabilities": probabilities, "out": out, "probabilities_out": probabilities_out}
+        alone = replace(predictor, focus=None)
+        found = predict(alone, crop(image, place), **wanted, compute=compute, progress=progress, cancel=cancel)
+        return replace(found, region=place)
     job = plan_job(predictor, image, region, mask)
     shape = tuple(stop - start for start, stop in job.region)
     labels = _target(out, shape, np.uint8) if predictor.classes else None
@@ -201,7 +210,12 @@ class _Run:
             return None
         shares = torch.softmax(self._tag_sum / self._tag_area, dim=0).tolist()
         by_name = dict(zip(self._predictor.tags, shares, strict=True))
-        return TagResult(tag=max(by_name, key=by_name.__getitem__), probabilities=by_name)
+        return TagResult(
+            tag=max(by_name, key=by_name.__getitem__),
+            probabilities=by_name,
+            calibrated=self._predictor.calibrated,
+            graded=self._predictor.graded,
+        )
 
     def _depth(self) -> int:
         return 2 * self._batch

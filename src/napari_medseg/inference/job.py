@@ -101,6 +101,19 @@ def plan_job(predictor: Predictor, image: Image, region: Box | None, mask: npt.N
     return Job(region, working, plans, maps[lead:], windows, looked_at)
 
 
+def chosen_region(image: Image, region: Box | None, mask: npt.NDArray[np.bool_] | None) -> Box | None:
+    """The region that is asked for, or else the box of the mask; None where neither is given.
+
+    Raises
+    ------
+    ConfigError
+        It does not fit the image.
+    """
+    if region is None and mask is not None:
+        region = _bounding_box(mask, image.spatial_shape)
+    return None if region is None else _checked(region, image)
+
+
 def _checked(region: Box | None, image: Image) -> Box:
     """The region as plain whole numbers inside the image; the whole image for None."""
     shape = image.spatial_shape

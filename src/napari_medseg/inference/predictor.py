@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from napari_medseg.config import WindowConfig
-from napari_medseg.structures import Image, MaskClass
+from napari_medseg.structures import Box, Image, MaskClass
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +65,14 @@ class Predictor:
         Overlap and blending.
     grid_of
         The grid of an image, for schemes whose windows depend on it; None: `window` and `multiple` for all.
+    focus
+        For networks that judge one region of an image as a whole: what is cut out and brought to the size of `window`,
+        given the box of what is asked about (None: all of the image). `scale_of` then sees the part alone.
+    attend
+        float32 (b, in_channels, [z,] y, x) to (b, [z,] y, x): how much each place decided the tags, 0 or more; runs
+        with gradients. None where the network cannot tell.
+    calibrated, graded
+        Whether probabilities of tags were calibrated, and whether tags are grades, lowest first.
     """
 
     window: tuple[int, ...]
@@ -77,6 +85,10 @@ class Predictor:
     tags: Sequence[str]
     windows: WindowConfig
     grid_of: Callable[[Image], Grid] | None = None
+    focus: Callable[[Image, Box | None], Box] | None = None
+    attend: Callable[[torch.Tensor], torch.Tensor] | None = None
+    calibrated: bool = False
+    graded: bool = False
 
     def grid(self, image: Image) -> Grid:
         """How an image is cut into windows."""
