@@ -125,6 +125,36 @@ def soft_dice_loss(logits: Tensor, labels: Tensor, smooth: float = 0.0) -> Tenso
     return (missed.sum(1) / present.sum(1).clamp(min=1)).mean()
 
 
+def sigmoid_dice_loss(logits: Tensor, labels: Tensor, *, nested: bool = False, smooth: float = 1.0) -> Tensor:
+    """One minus soft Dice of classes that each have a yes-or-no output, per sample and class, on looked-at pixels.
+
+    Parameters
+    ----------
+    logits
+        (b, classes, [z,] y, x), without the background.
+    labels
+        int64 (b, [z,] y, x): 0 is background, k the k-th class, 255 where nobody looked.
+    nested
+        Whether every class lies inside the ones before it, whose pixels then are its pixels too (a tumour inside its
+        organ).
+    smooth
+        Pixels that are added to hits and to misses alike, so that a class counts too which a sample does not hold: its
+        Dice is 1 where nothing is predicted.
+
+    Returns
+    -------
+    scalar: the mean over classes, then over samples; a sample in which nobody looked at anything contributes zero.
+    """
+    known = (labels != NOT_LOOKED_AT).flatten(1).unsqueeze(1)  # (b, 1, pixels)
+    flat = labels.flatten(1).unsqueeze(1)
+    classes = torch.arange(1, logits.shape[1] + 1, device=labels.device).view(1, -1, 1)
+    truth = (flat >= classes if nested else flat == classes) & known  # (b, classes, pixels)
+    probabilities = logits.float().sigmoid().flatten(2) * known
+    hit = (probabilities * truth).sum(2)  # (b, classes)
+    score = (2 * hit + smooth) / (probabilities.sum(2) + truth.sum(2) + smooth)
+    return ((1 - score).mean(1) * known.flatten(1).any(1)).mean()
+
+
 def tag_cross_entropy(logits: Tensor, tags: Tensor, class_weights: Sequence[float] | None = None) -> Tensor:
     """Cross-entropy of the samples with a tag, divided by the number of all samples.
 

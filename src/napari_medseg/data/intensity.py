@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -147,12 +147,17 @@ def stretch(pixels: npt.NDArray[Any], limits: Range) -> Floats:
     values -= limits.low[axes]
     with np.errstate(invalid="ignore"):  # infinity in an empty range is not a number
         values *= factor[axes]
-    if pixels.dtype != np.uint8:
+    holds_all = pixels.dtype == np.uint8 and bool((limits.low <= 0).all() and (limits.high >= 255).all())
+    if not holds_all:
         np.clip(values, 0.0, 1.0, out=values)
     return values
 
 
-def fit_intensity(images: Sequence[Image], window: tuple[float, float] | None = None) -> Intensity:
+def fit_intensity(
+    images: Sequence[Image],
+    window: tuple[float, float] | None = None,
+    range_of: Callable[[Image], Range] | None = None,
+) -> Intensity:
     """Channels, mean and standard deviation of the training images.
 
     A set of grey and colour images gets three channels, the grey ones repeated.
@@ -163,6 +168,8 @@ def fit_intensity(images: Sequence[Image], window: tuple[float, float] | None = 
         Training images, at least one.
     window
         `Intensity.window`.
+    range_of
+        Range of an image, where it is not what `Intensity.prepare` says.
 
     Raises
     ------
@@ -176,7 +183,10 @@ def fit_intensity(images: Sequence[Image], window: tuple[float, float] | None = 
     moments = np.zeros((2, channels))
     count = 0
     for image in images[::step]:
-        limits = image_range(image) if window is None else range_of_window(window)
+        if range_of is not None:
+            limits = range_of(image)
+        else:
+            limits = image_range(image) if window is None else range_of_window(window)
         values = stretch(sample_pixels(image), limits).astype(np.float64)
         values = np.broadcast_to(values, (channels, values.shape[1]))
         values = values[:, np.isfinite(values).all(axis=0)]

@@ -59,6 +59,60 @@ class WorkingResolution:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeResolution:
+    """The voxel size at which a network for volumes works.
+
+    Parameters
+    ----------
+    spacing
+        Distance between neighbouring working voxels per spatial axis, in `units`; None: images stay as they are.
+    units
+        One unit per spatial axis; None exactly where `spacing` is.
+    """
+
+    spacing: tuple[float, ...] | None = None
+    units: tuple[str, ...] | None = None
+
+    @classmethod
+    def fit(cls, images: Sequence[Image]) -> VolumeResolution:
+        """The median spacing of the training images; none where one does not know its own, or in another unit."""
+        units = {image.units for image in images}
+        if None in units or len(units) != 1:
+            return cls()
+        spacings = [image.spacing or () for image in images]
+        return cls(
+            spacing=tuple(statistics.median(axis) for axis in zip(*spacings, strict=True)), units=images[0].units
+        )
+
+    def scale_of(self, image: Image) -> tuple[float, ...]:
+        """Working voxels per image voxel, per spatial axis; 1 where an image does not know its spacing in these units.
+
+        A network of planes works on the last two axes; slices of a stack stay as they are.
+        """
+        dimensions = len(image.spatial_axes)
+        if self.spacing is None or self.units is None or image.spacing is None or image.units is None:
+            return (1.0,) * dimensions
+        known = min(dimensions, len(self.spacing))
+        if image.units[-known:] != self.units[-known:]:
+            return (1.0,) * dimensions
+        ratios = zip(image.spacing[-known:], self.spacing[-known:], strict=True)
+        return (1.0,) * (dimensions - known) + tuple(own / wanted for own, wanted in ratios)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a model file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> VolumeResolution:
+        """The inverse of `to_json`."""
+        spacing, units = values["spacing"], values["units"]
+        return cls(
+            spacing=tuple(float(step) for step in spacing) if spacing is not None else None,
+            units=tuple(str(unit) for unit in units) if units is not None else None,
+        )
+
+
 def fit_resolution(images: Sequence[Image], window: int, downsample: float | None = None) -> WorkingResolution:
     """The working resolution for a set of training images.
 

@@ -96,7 +96,9 @@ class Canvas:
     maps
         Working to image pixels per axis; their ranges are the region.
     values
-        Label value per channel, the background first.
+        Label value per channel, the background first; without the background where classes overlap.
+    overlapping
+        Whether every channel is a yes or no of its own; see `napari_medseg.inference.predictor.Predictor`.
     targets
         Where rows are written.
     index
@@ -116,8 +118,10 @@ class Canvas:
         index: tuple[int, ...],
         looked_at: npt.NDArray[np.bool_] | None,
         device: torch.device,
+        overlapping: bool = False,
     ) -> None:
         self._maps, self._values, self._looked_at = maps, values, looked_at
+        self._overlapping = overlapping
         self._needed = [m.needed for m in maps]
         self._labels = RowWriter(targets.labels, 0, index)
         wanted = targets.probabilities
@@ -200,13 +204,14 @@ class Canvas:
         logits = self._maps[0].apply(self._sums, 1, self._top, part)
         for axis, axis_map in enumerate(self._maps[1:], start=1):
             logits = axis_map.apply(logits, axis + 1, self._needed[axis][0], slice(None))
-        labels = label_of_largest(logits, self._values).cpu().numpy()
+        decide = label_of_last if self._overlapping else label_of_largest
+        labels = decide(logits, self._values).cpu().numpy()
         if self._looked_at is not None:
             labels[~self._looked_at[part]] = NOT_LOOKED_AT
         self._labels.write(labels)
         if self._probabilities is None and self._columns is None:
             return
-        shares = torch.softmax(logits, dim=0)
+        shares = shares_of_overlapping(logits) if self._overlapping else torch.softmax(logits, dim=0)
         if self._probabilities is not None:
             self._probabilities.write(shares.half().cpu().numpy())
         if self._columns is not None:
@@ -235,3 +240,39 @@ def label_of_largest(logits: torch.Tensor, values: Sequence[int]) -> torch.Tenso
         labels.masked_fill_(challenger > best, value)
         best = torch.maximum(best, challenger)
     return labels
+
+
+def label_of_last(logits: torch.Tensor, values: Sequence[int]) -> torch.Tensor:
+    """Value of the last class that is more probable than not, 0 where none is.
+
+    Parameters
+    ----------
+    logits
+        (class, [z,] y, x), without the background.
+    values
+        Label value per class, 1..254.
+
+    Returns
+    -------
+    uint8 tensor ([z,] y, x)
+    """
+    labels = torch.zeros(logits.shape[1:], dtype=torch.uint8, device=logits.device)
+    for value, logit in zip(values, logits, strict=True):
+        labels.masked_fill_(logit > 0, value)
+    return labels
+
+
+def shares_of_overlapping(logits: torch.Tensor) -> torch.Tensor:
+    """Probability of every class on its own, and before them that of the background: that not even the likeliest is.
+
+    Parameters
+    ----------
+    logits
+        (class, [z,] y, x), without the background.
+
+    Returns
+    -------
+    (class + 1, [z,] y, x); they need not sum to 1
+    """
+    shares = torch.sigmoid(logits)
+    return torch.cat([1 - shares.amax(dim=0, keepdim=True), shares])

@@ -295,14 +295,16 @@ class _Run:
         self._finish_canvas()
         self._slice = window.slice_index
         looked_at = self._job.looked_at
+        values = [c.value for c in self._predictor.classes]
         self._canvas = Canvas(
             self._job.plans,
             self._job.maps,
-            [0, *(c.value for c in self._predictor.classes)],
+            values if self._predictor.overlapping else [0, *values],
             self._targets,
             window.slice_index,
             None if looked_at is None else looked_at[window.slice_index],
             self._device,
+            self._predictor.overlapping,
         )
         return self._canvas
 

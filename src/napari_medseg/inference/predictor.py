@@ -63,6 +63,9 @@ class Predictor:
         Tag names in channel order; empty when the network does not classify.
     windows
         Overlap and blending.
+    overlapping
+        Mask logits then are (b, classes, [z,] y, x) without the background, a yes or no for each class; a later class
+        wins where several are more probable than not.
     grid_of
         The grid of an image, for schemes whose windows depend on it; None: `window` and `multiple` for all.
     focus
@@ -84,6 +87,7 @@ class Predictor:
     classes: Sequence[MaskClass]
     tags: Sequence[str]
     windows: WindowConfig
+    overlapping: bool = False
     grid_of: Callable[[Image], Grid] | None = None
     focus: Callable[[Image, Box | None], Box] | None = None
     attend: Callable[[torch.Tensor], torch.Tensor] | None = None
