@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -99,3 +100,73 @@ def layer_set(train: int = 4, val: int = 2, test: int = 2, *, size: tuple[int, i
     cases += [layer_case(100 + i, split="val", size=size) for i in range(val)]
     cases += [layer_case(200 + i, split="test", size=size) for i in range(test)]
     return TrainingSet(info=LAYER_INFO, cases=tuple(cases))
+
+
+LESION_INFO = DatasetInfo(
+    name="lesions",
+    kind="image",
+    classes=(MaskClass(value=1, name="tumour", color="#d55e00"), MaskClass(value=2, name="organ", color="#0072b2")),
+    grades=("low", "high"),
+)
+
+
+def lesion_pixels(seed: int, grade: int, shape: tuple[int, ...] = (12, 24, 24)) -> tuple[np.ndarray, np.ndarray]:
+    """A noisy volume or picture with a ball, brighter the higher its grade, inside an organ; and the labels of both."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(0, 8, shape)
+    labels = np.zeros(shape, np.uint8)
+    grid = np.ogrid[tuple(slice(0, n) for n in shape)]
+    middle = [rng.uniform(0.4 * n, 0.6 * n) for n in shape]
+    distance = sum((((axis - m) / n) ** 2 for axis, m, n in zip(grid, middle, shape, strict=True)), start=np.zeros(()))
+    labels[distance <= 0.4**2] = 2
+    labels[distance <= 0.2**2] = 1
+    pixels[labels == 2] += 30
+    pixels[labels == 1] += 60 + 60 * grade
+    return pixels.astype(np.int16), labels
+
+
+def lesion_case(
+    index: int,
+    *,
+    split: str = "train",
+    shape: tuple[int, ...] = (12, 24, 24),
+    masked: bool = True,
+    graded: bool = True,
+    box: tuple[tuple[int, int], ...] | None = None,
+) -> TrainingCase:
+    """A case whose grade is that of its index, odd or even."""
+    grade = index % 2
+    pixels, labels = lesion_pixels(index, grade, shape)
+    spacing = (2.0, 1.0, 1.0)[-len(shape) :]
+    image = Image(
+        levels=(pixels,),
+        axes="zyx"[-len(shape) :],
+        spacing=spacing,
+        units=("millimeter",) * len(shape),
+        name=f"lesion{index:03d}",
+    )
+    text = f"{index}{split}{shape}{masked}{graded}{box}"
+    return TrainingCase(
+        case=f"lesion{index:03d}",
+        group=f"patient{index:03d}",
+        source="",
+        split=split,
+        tag=None,
+        grade=grade if graded else None,
+        has_mask=masked,
+        load_image=lambda: image,
+        load_labels=lambda: labels if masked else None,
+        image_hash=hashlib.sha256(f"{index}{shape}".encode()).hexdigest(),
+        content_hash=hashlib.sha256(text.encode()).hexdigest(),
+        box=box,
+    )
+
+
+def lesion_set(
+    train: int = 6, val: int = 4, test: int = 4, *, shape: tuple[int, ...] = (12, 24, 24), **options: Any
+) -> TrainingSet:
+    """A small set of graded lesions; options as `lesion_case`."""
+    cases = [lesion_case(i, shape=shape, **options) for i in range(train)]
+    cases += [lesion_case(100 + i, split="val", shape=shape, **options) for i in range(val)]
+    cases += [lesion_case(200 + i, split="test", shape=shape, **options) for i in range(test)]
+    return TrainingSet(info=LESION_INFO, cases=tuple(cases))

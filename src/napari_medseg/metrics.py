@@ -232,3 +232,34 @@ def bootstrap_interval(
     resampled = np.tensordot(bootstrap_weights(len(sums), seed, n).astype(np.float64), sums, axes=1)
     interval = percentile_interval(statistic(resampled))
     return interval if len(sums) > 1 else np.full_like(interval, np.nan)
+
+
+def weighted_kappa(matrix: npt.ArrayLike) -> Floats:
+    """Agreement on ordered grades beyond chance, disagreement weighted by its square (Cohen 1968).
+
+    Parameters
+    ----------
+    matrix
+        (..., grades, grades) counts, rows true, the lowest grade first.
+
+    Returns
+    -------
+    array (...); NaN where all cases have one grade and all were given the same
+    """
+    counts = np.asarray(matrix, dtype=np.float64)
+    grade = np.arange(counts.shape[-1])
+    weights = (grade[:, np.newaxis] - grade) ** 2
+    true, predicted, total = counts.sum(axis=-1), counts.sum(axis=-2), counts.sum(axis=(-2, -1))
+    chance = (weights * true[..., :, np.newaxis] * predicted[..., np.newaxis, :]).sum(axis=(-2, -1))
+    # Both sides by the number of cases: found / total against chance / total**2.
+    return 1.0 - _ratio((weights * counts).sum(axis=(-2, -1)) * total, chance, chance > 0)
+
+
+def weighted_grade_auc(truth: npt.NDArray[Any], probabilities: npt.NDArray[Any], weights: npt.NDArray[Any]) -> Floats:
+    """Area under the ROC curve of "above grade k", mean over the steps k that have cases on both sides.
+
+    With two grades this is the area of the upper one; see `weighted_auc` for arguments and result.
+    """
+    above = probabilities[:, ::-1].cumsum(axis=1)[:, ::-1]
+    areas = [_binary_auc(truth >= grade, above[:, grade], weights) for grade in range(1, probabilities.shape[1])]
+    return mean_of_defined(np.stack(areas, axis=-1))

@@ -14,7 +14,7 @@ from napari_medseg.errors import ConfigError
 from napari_medseg.io.model_file import read_model
 from napari_medseg.schemes import SCHEMES, build_config
 from napari_medseg.structures import Image
-from tests.factories import layer_set, spot_set
+from tests.factories import layer_set, lesion_set, spot_set
 
 CPU = {"device": "cpu", "precision": "fp32", "threads": 1}
 #: The smallest training of every scheme: cases, settings, an image to predict.
@@ -27,6 +27,11 @@ EXAMPLES = {
     "oct": (
         layer_set(train=2, val=1, test=0),
         ["window_width=32", "stride=16", "search=false", 'candidates=[{"base_width":4,"downsamplings":1}]'],
+        np.zeros((40, 50), np.uint8),
+    ),
+    "fibrosis": (
+        lesion_set(train=4, val=2, test=0, shape=(24, 24)),
+        ["network.base_width=4", "network.dims=2", "input_size=16"],
         np.zeros((40, 50), np.uint8),
     ),
 }

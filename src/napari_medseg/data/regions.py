@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -59,19 +58,6 @@ class RegionRule:
             sides = _proportional(sides, steps)
         middles = [(start + stop) / 2 for start, stop in tight]
         return tuple(_placed(*span) for span in zip(middles, sides, shape, strict=True))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a model file."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> RegionRule:
-        """The inverse of `to_json`."""
-        return cls(
-            margin=float(values["margin"]),
-            margin_mm=float(values["margin_mm"]),
-            proportional=bool(values["proportional"]),
-        )
 
 
 def steps_of(image: Image) -> tuple[float, ...] | None:
