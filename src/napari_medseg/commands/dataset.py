@@ -66,6 +66,13 @@ def _add_import(actions: Any) -> None:
     parser.add_argument("--ignore", type=_values, default=[], metavar="VALUE,...", help="values: not looked at")
     parser.add_argument("--instances", metavar="NAME", help="masks hold object numbers of this one class")
     parser.add_argument(
+        "--grades",
+        type=_names,
+        default=[],
+        metavar="NAME,...",
+        help="grades in order, lowest first; other words in the column are no grade (default: by number or by name)",
+    )
+    parser.add_argument(
         "--spacing",
         type=_numbers,
         metavar="[Z,]Y,X",
@@ -157,6 +164,7 @@ def _import(args: argparse.Namespace) -> Result:
         ignore=args.ignore,
         instances=args.instances,
         implies=dict(args.implies),
+        grades=args.grades,
         layers=args.layers,
         source_value=args.source_value,
         format=args.format,
@@ -237,11 +245,13 @@ def _described(dataset: Dataset, verb: str) -> Result:
         "status": _counts(case.status for case in cases),
         "sources": _counts(case.source for case in cases),
         "tag_counts": _counts(case.tag for case in cases),
+        "grade_counts": {grade: sum(case.grade == grade for case in cases) for grade in info.grades},
         "split": _counts(case.split for case in cases),
     }
     lines = [f"{verb} {dataset.path}"]
     lines.append(f"  {document['cases']} cases of {document['groups']} groups, {document['labels']} with labels")
-    for title, key in (("status", "status"), ("tags", "tag_counts"), ("sources", "sources"), ("split", "split")):
+    counted = (("status", "status"), ("tags", "tag_counts"), ("grades", "grade_counts"), ("sources", "sources"))
+    for title, key in (*counted, ("split", "split")):
         if document[key]:
             lines.append(f"  {title}: " + ", ".join(f"{name} {n}" for name, n in document[key].items()))
     if info.classes:

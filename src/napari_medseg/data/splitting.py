@@ -181,10 +181,12 @@ def _checked_shares(fractions: Sequence[float]) -> dict[Split, float]:
 
 
 def _tags_of_groups(cases: Iterable[Case]) -> dict[str, frozenset[str]]:
+    """Tags and grades of the cases of every group."""
     tags: dict[str, frozenset[str]] = {}
     for case in cases:
         group = group_of(case)
-        tags[group] = tags.get(group, frozenset()) | ({case.tag} if case.tag else frozenset())
+        known = {text for text in (case.tag, case.grade and f"grade {case.grade}") if text}
+        tags[group] = tags.get(group, frozenset()) | known
     return tags
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.importing.folders import images_and_masks, plan_folders
 from napari_medseg.data.importing.per_class import plan_folders_per_class
-from napari_medseg.data.importing.plan import Options, Planner, Say
+from napari_medseg.data.importing.plan import Options, Planner, Say, with_known_grades
 from napari_medseg.data.importing.values import values_in
 from napari_medseg.data.importing.writing import write_dataset
 from napari_medseg.data.label_files import bands
@@ -45,6 +45,7 @@ def import_dataset(
     ignore: Sequence[int] = (),
     instances: str | None = None,
     implies: Mapping[str, str] | None = None,
+    grades: Sequence[str] = (),
     layers: Sequence[str] = (),
     source_value: str = "",
     spacing: Sequence[float] | None = None,
@@ -79,6 +80,9 @@ def import_dataset(
         Masks hold object numbers: every value but 0 becomes this one class.
     implies
         `DatasetInfo.implies`.
+    grades
+        Grades in order, lowest first; cells of the grade column with other words stay empty, which `say` is told. When
+        empty, what the column holds, by number or by name.
     layers
         Classes that lie one above the other, from top to bottom (OCT), ``"background"`` at an end being the
         background; they declare the data set's surfaces.
@@ -127,6 +131,8 @@ def import_dataset(
         say=say or _say_nothing,
     )
     cases = planner(options)
+    if grades:
+        cases = with_known_grades(cases, grades, options.say)
     common = {"source": source_value} if source_value else {}
     if spacing is not None:
         common["spacing"] = format_spacing(spacing)
@@ -141,6 +147,7 @@ def import_dataset(
         ignore=ignore,
         instances=instances,
         implies=implies or {},
+        grades=grades,
         layers=layers,
         progress=progress or _no_progress,
     )

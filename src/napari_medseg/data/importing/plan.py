@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -116,6 +117,27 @@ def with_table(cases: Sequence[PlannedCase], options: Options) -> list[PlannedCa
     if len(cases) > len(matched):
         options.say(f"{len(cases) - len(matched)} images have no row in {options.table}.")
     return [replace(case, cells={**case.cells, **_cells(table, rows.get(case.case), wanted)}) for case in cases]
+
+
+def with_known_grades(cases: Sequence[PlannedCase], grades: Sequence[str], say: Say) -> list[PlannedCase]:
+    """Cases whose grade is one of `grades`; another one is taken away, and said once.
+
+    Raises
+    ------
+    DatasetError
+        No case has one of them.
+    """
+    others = Counter(grade for case in cases if (grade := case.cells.get("grade", "")) not in ("", *grades))
+    if not any(case.cells.get("grade") in grades for case in cases):
+        found = ", ".join(sorted(others)) or "nothing"
+        raise DatasetError(f"No case has one of the grades {', '.join(grades)}; the column holds {found}: see --grade.")
+    if others:
+        counted = ", ".join(f"{name} ({count})" for name, count in sorted(others.items()))
+        say(f"Cases without one of the grades {', '.join(grades)} have none: {counted}.")
+    return [
+        replace(case, cells={**case.cells, "grade": ""}) if case.cells.get("grade") in others else case
+        for case in cases
+    ]
 
 
 def refuse(problems: Sequence[str]) -> None:

@@ -45,6 +45,7 @@ def write_dataset(
     ignore: Sequence[int],
     instances: str | None,
     implies: Mapping[str, str],
+    grades: Sequence[str],
     layers: Sequence[str],
     progress: Progress,
 ) -> Dataset:
@@ -67,7 +68,7 @@ def write_dataset(
         kind=kind,
         classes=with_structure_colors(values.classes) if kind == "oct" else values.classes,
         tags=tag_classes(_distinct(cases, "tag")),
-        grades=tuple(_in_order(_distinct(cases, "grade"))),
+        grades=tuple(grades or _in_order(_distinct(cases, "grade"))),
         implies=implies,
         surfaces=surfaces,
     )
@@ -176,7 +177,7 @@ def _distinct(cases: Sequence[PlannedCase], field: str) -> list[str]:
 
 
 def _in_order(grades: Sequence[str]) -> list[str]:
-    """Grades by number where all are numbers, else by name; ``dataset.json`` is the place to put them right."""
+    """Grades by number where all are numbers, else by name; whoever imports can give another order."""
     try:
         return sorted(grades, key=float)
     except ValueError:
