@@ -248,7 +248,7 @@ def train_cases(
             compute=compute,
             report=say,
             group=group,
-            of=None if scheme.competes else len(known),
+            of=len(known) if known and not scheme.competes else None,
         )
         if not group.leader:
             return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,20 @@ class Range:
 
     low: Floats
     high: Floats
+
+
+class Normaliser(Protocol):
+    """What training patches and predictors ask of a way to make network input."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input."""
+
+    def prepare(self, image: Image) -> Range:
+        """The range of a (lazy) image, for `normalise`."""
+
+    def normalise(self, pixels: npt.NDArray[Any], prepared: Range) -> Floats:
+        """Network input from pixels (c, [z,] y, x)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.data.intensity import Intensity, Range
+from napari_medseg.data.intensity import Normaliser, Range
 from napari_medseg.data.resampling import WindowReader, choose_level, working_shape
 from napari_medseg.errors import DatasetError
 from napari_medseg.structures import NO_TAG, NOT_LOOKED_AT, Box, Image, MaskClass, TrainingCase
@@ -80,7 +80,7 @@ class Patches:
         tags: Sequence[str],
         size: tuple[int, ...],
         scale_of: Callable[[Image], tuple[float, ...]],
-        intensity: Intensity,
+        intensity: Normaliser,
         foreground_share: float = 0.5,
         balanced_tags: bool = False,
         cache_bytes: int = 2 << 30,

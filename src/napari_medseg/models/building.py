@@ -145,7 +145,7 @@ def load_matching_weights(model: nn.Module, tensors: Mapping[str, npt.NDArray[An
         for name, tensor in given.items()
         if name in own and tuple(own[name].shape) == tuple(tensor.shape)
     }
-    if given and not any(name.startswith("encoder.") and name.endswith("weight") for name in fitting):
+    if given and not any(name.startswith("encoder") and name.endswith("weight") for name in fitting):
         raise ModelError(
             f"The model to start from has another {prefix} than the settings describe: choose its encoder and "
             "base_width, or start without it."

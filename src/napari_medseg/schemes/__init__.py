@@ -9,11 +9,14 @@ from typing import Any
 from napari_medseg.config import parse_settings, set_value
 from napari_medseg.errors import ConfigError
 from napari_medseg.schemes.base import Scheme, SchemeConfig
+from napari_medseg.schemes.boosting import BoostingScheme
 from napari_medseg.schemes.fibrosis import FibrosisScheme
 from napari_medseg.schemes.oct import OctScheme
 from napari_medseg.schemes.pathology import PathologyScheme
 
-SCHEMES: Mapping[str, Scheme] = {scheme.key: scheme for scheme in (PathologyScheme(), OctScheme(), FibrosisScheme())}
+SCHEMES: Mapping[str, Scheme] = {
+    scheme.key: scheme for scheme in (PathologyScheme(), OctScheme(), BoostingScheme(), FibrosisScheme())
+}
 
 __all__ = ["SCHEMES", "Scheme", "SchemeConfig", "build_config", "find_scheme"]
 

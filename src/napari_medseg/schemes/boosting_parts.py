@@ -1,0 +1,399 @@
+"""What the stages of scheme `boosting` are built from; the experiment behind its claim builds its controls from it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_medseg.data.patches import Patches
+from napari_medseg.data.resampling import working_shape
+from napari_medseg.errors import ConfigError, DatasetError
+from napari_medseg.schemes.base import Trained
+from napari_medseg.schemes.boosting_levels import (
+    Variant,
+    choose_patch,
+    choose_variant,
+    multiple_of,
+    parse_variants,
+    plan_poolings,
+)
+from napari_medseg.structures import Image, MaskClass, TrainingCase, TrainingSet
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import nn
+
+    from napari_medseg.config import TrainingConfig
+    from napari_medseg.data.resolution import VolumeResolution
+    from napari_medseg.data.truncation import ScanIntensity, Truncate
+    from napari_medseg.inference.predictor import Predictor
+    from napari_medseg.losses import Annotated
+    from napari_medseg.models.boosting import BoostingUNet
+    from napari_medseg.models.compute import Compute
+    from napari_medseg.schemes.boosting import BoostingConfig
+    from napari_medseg.training.stage import Stage, StageResult
+
+#: Counts up when the same settings and cases would train other weights than before.
+CODE_VERSION = 1
+#: Bytes of a weight in a model file.
+_WEIGHT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One training of a variant."""
+
+    variant: Variant
+    run: int
+
+    @property
+    def name(self) -> str:
+        """Name of the result; the first training bears the variant's."""
+        return self.variant.name if self.run == 0 else f"{self.variant.name} run {self.run + 1}"
+
+    @property
+    def stages(self) -> range:
+        """Its groups, counted from 0."""
+        return range(len(self.variant.groups))
+
+    def stage_name(self, group: int) -> str:
+        """Name of a group's stage, and of its folder."""
+        run = f"-run{self.run + 1}" if self.run else ""
+        return f"levels-{'-'.join(map(str, self.variant.groups))}{run}-stage{group + 1}"
+
+    def stage_title(self, group: int, repeats: int = 1) -> str:
+        """Words for people."""
+        levels = self.variant.levels_of(group)
+        trained = f"level {levels[0]}" if len(levels) == 1 else f"levels {levels[0]} to {levels[-1]}"
+        run = f", run {self.run + 1}" if repeats > 1 else ""
+        return f"{self.variant.name}{run}: {trained}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A variant that was trained to its end; `score` is NaN without validation."""
+
+    plan: Plan
+    network: nn.Module
+    score: float
+    details: Mapping[str, float]
+    seconds: float
+    stopped: bool
+
+    def to_json(self, *, chosen: bool) -> dict[str, Any]:
+        """A row of the table that is saved with the model."""
+        parameters = sum(p.numel() for p in self.network.parameters())
+        groups = self.plan.variant.groups
+        return {
+            "name": self.plan.name,
+            "stage": self.plan.stage_name(len(groups) - 1),
+            "title": f"{self.plan.variant.levels} levels, trained {self.plan.name}",
+            "reason": self.plan.variant.reason,
+            "score": None if math.isnan(self.score) else self.score,
+            "dice": {name: value for name, value in self.details.items() if name.startswith("dice ")},
+            "seconds": round(self.seconds, 3),
+            "parameters": parameters,
+            "bytes": _WEIGHT_BYTES * parameters,
+            "chosen": chosen,
+            "stopped": self.stopped,
+        }
+
+
+def best_entry(league: Sequence[Entry]) -> Entry:
+    """The entry with the best Dice; the earlier one where two are equal or nothing was judged."""
+    return max(league, key=lambda entry: -math.inf if math.isnan(entry.score) else entry.score)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoostingParts:
+    """The patches, the networks and how they are judged; one set of them for all variants."""
+
+    config: BoostingConfig
+    seed: int
+    compute: Compute
+    intensity: ScanIntensity
+    resolution: VolumeResolution
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...] | None
+    variants: tuple[Variant, ...]
+    patch: tuple[int, ...]
+    classes: tuple[MaskClass, ...]
+    train_cases: tuple[TrainingCase, ...]
+    judged: tuple[TrainingCase, ...]
+    patches: Patches
+    start: Mapping[str, npt.NDArray[Any]]
+
+    @classmethod
+    def fit(
+        cls,
+        config: BoostingConfig,
+        data: TrainingSet,
+        seed: int,
+        compute: Compute,
+        *,
+        start: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> BoostingParts:
+        """Look at the training cases: their dimensions, spacing, sizes and intensities.
+
+        Raises
+        ------
+        ConfigError, DatasetError
+            The images have other dimensions than the settings, or not all the same.
+        """
+        from napari_medseg.data.resolution import VolumeResolution
+        from napari_medseg.data.truncation import ScanIntensity
+
+        train = tuple(case for case in data.of_split("train") if case.has_mask)
+        judged = tuple(case for case in data.of_split("val") if case.has_mask)
+        images = [case.load_image() for case in train]
+        dims = _dimensions(config, train, images)
+        resolution = VolumeResolution.fit(images) if config.spacing == "median" else VolumeResolution()
+        shapes = [working_shape(image, resolution.scale_of(image)) for image in images]
+        shape = tuple(round(statistics.median(axis)) for axis in zip(*shapes, strict=True))
+        spacing = _common_spacing(images)
+        chosen = (variant or choose_variant(len(train), shape) for variant in parse_variants(config.variants))
+        # What was chosen may also have been asked for.
+        variants = tuple({variant.groups: variant for variant in chosen}.values())
+        multiples = [multiple_of(_poolings(config, v.levels, shape, spacing)) for v in variants]
+        multiple = tuple(max(steps) for steps in zip(*multiples, strict=True))
+        intensity = ScanIntensity.fit(images, _truncation(config, data), config.window)
+        patch = config.patch_size or choose_patch(shape, multiple)
+        _check_patch(patch, multiple, dims)
+        return cls(
+            config=config,
+            seed=seed,
+            compute=compute,
+            intensity=intensity,
+            resolution=resolution,
+            shape=shape,
+            spacing=spacing,
+            variants=variants,
+            patch=patch,
+            classes=data.info.classes,
+            train_cases=train,
+            judged=judged,
+            patches=Patches(
+                train,
+                classes=data.info.classes,
+                tags=(),
+                size=patch,
+                scale_of=resolution.scale_of,
+                intensity=intensity,
+                foreground_share=config.foreground_share,
+            ),
+            start=start or {},
+        )
+
+    def poolings(self, levels: int) -> tuple[tuple[int, ...], ...]:
+        """Factors of the poolings between levels."""
+        return _poolings(self.config, levels, self.shape, self.spacing)
+
+    def network(self, levels: int) -> BoostingUNet:
+        """A fresh network."""
+        from napari_medseg.models.boosting import BoostingUNet
+
+        return BoostingUNet(
+            self.intensity.channels,
+            len(self.classes),
+            self.poolings(levels),
+            self.config.base_width,
+            self.config.head,
+        )
+
+    def train(self, plan: Plan) -> Generator[Stage, StageResult, Entry]:
+        """Train a variant group by group."""
+        from napari_medseg.models.boosting import grow
+        from napari_medseg.models.building import load_matching_weights
+
+        network: BoostingUNet | None = None
+        results: list[StageResult] = []
+        for group in plan.stages:
+            levels = plan.variant.levels_of(group)
+            larger = self.network(levels[-1])
+            load_matching_weights(larger, self.start, "network")
+            if network is not None:
+                known = f"network.encoders.{levels[0] - 1}.0.weight" in self.start
+                grow(network, larger, pass_on=self.config.pass_on and not known)
+            frozen = larger.parts(range(1, levels[0]))
+            results.append(
+                (
+                    yield self.stage(
+                        plan.stage_name(group),
+                        plan.stage_title(group, self.config.repeats),
+                        larger,
+                        frozen=frozen,
+                        parents=[result.name for result in results],
+                        fingerprint={"groups": plan.variant.groups[: group + 1], "run": plan.run},
+                    )
+                )
+            )
+            network = larger
+        assert network is not None
+        return Entry(
+            plan=plan,
+            network=network,
+            score=results[-1].best_score,
+            details=results[-1].details,
+            seconds=sum(result.seconds for result in results),
+            stopped=any(result.stopped for result in results),
+        )
+
+    def stage(
+        self,
+        name: str,
+        title: str,
+        network: nn.Module,
+        *,
+        frozen: Sequence[nn.Module] = (),
+        parents: Sequence[str] = (),
+        fingerprint: Mapping[str, Any],
+        training: TrainingConfig | None = None,
+    ) -> Stage:
+        """A stage that trains what of a network is not frozen."""
+        from napari_medseg.losses import sigmoid_dice_loss
+        from napari_medseg.schemes.scoring import SegmentationScorer
+        from napari_medseg.training.stage import Stage
+
+        nested = self.config.nested
+
+        def loss(logits: Any, batch: Annotated) -> Any:
+            return sigmoid_dice_loss(logits, batch.labels, nested=nested)
+
+        scorer = SegmentationScorer(self.judged, self.classes, self.predictor, self.compute)
+        return Stage(
+            name=name,
+            title=title,
+            model=network,
+            source=self.patches,
+            loss=loss,
+            training=training or self.config.training,
+            augmentation=self.config.augmentation,
+            scorer=scorer if self.judged else None,
+            frozen=frozen,
+            parents=parents,
+            fingerprint=self._fingerprint() | dict(fingerprint),
+            score_name="Dice",
+        )
+
+    def predictor(self, network: nn.Module) -> Predictor:
+        """A network in training or just trained, with this set's preprocessing."""
+        return make_predictor(self.config, self.intensity, self.resolution, self.patch, self.classes, network)
+
+    def trained(self, league: Sequence[Entry], target: Entry) -> Trained:
+        """The scheme's result."""
+        spatial = "zyx"[-len(self.patch) :]
+        return Trained(
+            tensors={f"network.{name}": tensor for name, tensor in target.network.state_dict().items()},
+            classes=self.classes,
+            tags=(),
+            preprocessing={
+                "intensity": self.intensity.to_json(),
+                "resolution": self.resolution.to_json(),
+                "patch": list(self.patch),
+                "poolings": [list(factors) for factors in self.poolings(target.plan.variant.levels)],
+                "groups": list(target.plan.variant.groups),
+            },
+            expects={
+                "axes": spatial,
+                "channels": self.intensity.channels,
+                "spacing": self.resolution.spacing,
+                "units": self.resolution.units,
+            },
+            scores={"mean_dice": target.score, **{k: v for k, v in target.details.items() if k.startswith("dice ")}},
+            candidates=[entry.to_json(chosen=entry is target) for entry in league],
+        )
+
+    def _fingerprint(self) -> dict[str, Any]:
+        from napari_medseg.io.model_file import tensors_hash
+
+        # What competes besides, and who wins, changes nothing of a variant, but its patch does.
+        return {
+            "code": CODE_VERSION,
+            "config": self.config.model_dump(mode="json", exclude={"variants", "repeats", "target"}),
+            "classes": [[c.value, c.name] for c in self.classes],
+            "intensity": self.intensity.to_json(),
+            "resolution": self.resolution.to_json(),
+            "patch": list(self.patch),
+            "start": tensors_hash(self.start),
+            "train": [case.content_hash for case in self.train_cases],
+            "validation": [case.content_hash for case in self.judged],
+        }
+
+
+def make_predictor(
+    config: BoostingConfig,
+    intensity: ScanIntensity,
+    resolution: VolumeResolution,
+    patch: tuple[int, ...],
+    classes: Sequence[MaskClass],
+    network: nn.Module,
+) -> Predictor:
+    """A network with windows of the size it was trained on."""
+    from napari_medseg.inference.predictor import Grid, Predictor
+
+    multiple = multiple_of(getattr(network, "poolings", ((1,) * len(patch),)))
+
+    def grid_of(image: Image) -> Grid:
+        return Grid(window=patch, multiple=multiple)
+
+    return Predictor(
+        window=patch,
+        multiple=max(multiple),
+        scale_of=resolution.scale_of,
+        prepare=intensity.prepare,
+        normalise=intensity.normalise,
+        forward=lambda windows: (network(windows), None),
+        classes=classes,
+        tags=(),
+        windows=config.windows,
+        overlapping=True,
+        grid_of=grid_of,
+    )
+
+
+def _poolings(
+    config: BoostingConfig, levels: int, shape: tuple[int, ...], spacing: tuple[float, ...] | None
+) -> tuple[tuple[int, ...], ...]:
+    if config.pooling == "all axes":
+        return ((2,) * len(shape),) * (levels - 1)
+    return plan_poolings(levels, shape, spacing, in_plane_only=config.pooling == "in plane")
+
+
+def _dimensions(config: BoostingConfig, cases: Sequence[TrainingCase], images: Sequence[Image]) -> int:
+    """Dimensions of the network."""
+    found = {len(image.spatial_axes): case.case for case, image in zip(cases, images, strict=True)}
+    if len(found) > 1:
+        named = ", ".join(f"case '{case}' has {dims}" for dims, case in sorted(found.items()))
+        raise DatasetError(f"The training images differ in their dimensions ({named}): keep those of one kind.")
+    dims = next(iter(found))
+    if dims not in (2, 3):
+        raise DatasetError(f"The images have {dims} dimensions, but networks have 2 or 3: import single volumes.")
+    if config.dims not in (None, dims):
+        raise ConfigError(f"The network has dims={config.dims}, but the images have {dims}: set dims={dims}.")
+    return dims
+
+
+def _common_spacing(images: Sequence[Image]) -> tuple[float, ...] | None:
+    """Median spacing of the images that know theirs, whatever the unit: ratios between axes are asked for."""
+    known = [image.spacing for image in images if image.spacing is not None]
+    return tuple(statistics.median(axis) for axis in zip(*known, strict=True)) if known else None
+
+
+def _truncation(config: BoostingConfig, data: TrainingSet) -> Truncate:
+    if config.truncate != "auto":
+        return config.truncate
+    return "window" if data.info.kind == "ct" else "percentile"
+
+
+def _check_patch(patch: tuple[int, ...], multiple: tuple[int, ...], dims: int) -> None:
+    if len(patch) != dims:
+        raise ConfigError(f"Setting 'patch_size' has {len(patch)} numbers, but the images have {dims} dimensions.")
+    if any(side % step for side, step in zip(patch, multiple, strict=True)):
+        nearest = ", ".join(str(-(-side // step) * step) for side, step in zip(patch, multiple, strict=True))
+        raise ConfigError(
+            f"Setting 'patch_size' must be a multiple of {', '.join(map(str, multiple))} for the poolings of the "
+            f"network, e.g. {nearest}."
+        )
