@@ -157,7 +157,7 @@ class Stepper:
         for number, part in enumerate(parts, start=1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.group.without_averaging(self.network):
-                with self.compute.autocast():
+                with self.compute.autocast(part.images):
                     output = self.network(part.images)
                 loss = self.stage.loss(output, part) * (len(part.tags) * scale)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
