@@ -12,6 +12,7 @@ from napari_medseg.config import load_json
 from napari_medseg.errors import ConfigError, DatasetError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import build_config, find_scheme
+from napari_medseg.schemes.boosting_experiment import BoostingExperiment
 from napari_medseg.schemes.experiment import Experiment, Trial
 from napari_medseg.schemes.oct_controls import OctExperiment
 from napari_medseg.schemes.pathology_experiment import PathologyExperiment
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from napari_medseg.models.compute import Compute
 
 #: Makes a scheme's experiment from ``config``, ``data`` and options of its own, by the scheme's key.
-EXPERIMENTS: Mapping[str, Callable[..., Experiment]] = {"pathology": PathologyExperiment, "oct": OctExperiment}
+EXPERIMENTS: Mapping[str, Callable[..., Experiment]] = {
+    "pathology": PathologyExperiment,
+    "oct": OctExperiment,
+    "boosting": BoostingExperiment,
+}
 
 
 def reproduce(

@@ -14,8 +14,9 @@ from napari_medseg import metrics
 from napari_medseg.annotation.surfaces import pile_of
 from napari_medseg.errors import DatasetError
 from napari_medseg.inference.layer_evaluation import LayerSums, layer_sums, order_figures, surface_figures
+from napari_medseg.inference.volume_evaluation import distance_figures, distance_sums
 from napari_medseg.measure.space import space_of
-from napari_medseg.structures import DatasetInfo, Image, MaskClass, Prediction, Progress, Surface, TrainingCase
+from napari_medseg.structures import Box, DatasetInfo, MaskClass, Prediction, Progress, Surface, TrainingCase
 
 #: What the keys of the document mean.
 DEFINITIONS = {
@@ -29,20 +30,31 @@ DEFINITIONS = {
     "order": "share of columns and of B-scans in which a predicted layer lies above one that it belongs below, as "
     "predicted and after the order was repaired",
     "repaired": "the same figures after the layers of every column were put in order",
-    "auc": "the second tag against the first; with more tags the mean of one against the rest",
+    "hd95": "95th percentile of the distances between true and predicted surface, the larger of both ways; mean over "
+    "the volumes in which both hold the class, in the unit of 'distances.unit'; not measured where it was missed",
+    "assd": "mean distance of all surface voxels of both to the other's surface; as hd95",
+    "n_missed": "volumes that hold the class but none of it was predicted; left out of hd95 and assd",
+    "auc": "the second tag against the first; with more tags the mean of one against the rest, with ordered grades the "
+    "mean of those above against those below every step",
+    "kappa": "agreement on ordered grades beyond chance, disagreement weighted by its square",
 }
 _POOLED = ("dice", "iou", "precision", "recall")
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What one case adds: counts (classes, 3) or None, tag index or None, probabilities (tags,) or None, layers."""
+    """What one case adds: counts (classes, 3) or None, tag index or None, probabilities (tags,) or None, layers.
+
+    Of volumes also distances (classes, 4) and their unit.
+    """
 
     case: TrainingCase
     counts: npt.NDArray[np.int64] | None
     tag: int | None
     probabilities: npt.NDArray[np.float64] | None
     layers: LayerSums | None
+    distances: npt.NDArray[np.float64] | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,7 @@ class _Known:
     tags: Sequence[str]
     surfaces: Sequence[Surface]
     seed: int
+    graded: bool = False
 
     @property
     def pile(self) -> tuple[int, ...]:
@@ -60,12 +73,14 @@ class _Known:
 
 
 def evaluate_cases(
-    predict_case: Callable[[Image], Prediction],
+    predict_case: Callable[..., Prediction],
     cases: Sequence[TrainingCase],
     *,
     classes: Sequence[MaskClass],
     tags: Sequence[str],
     surfaces: Sequence[Surface] = (),
+    graded: bool = False,
+    region_of: Callable[[TrainingCase], Box | None] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -74,13 +89,19 @@ def evaluate_cases(
     Parameters
     ----------
     predict_case
-        Predicts one whole image.
+        Predicts one whole image: called with it, and with the box of `region_of` where that is given. Its labels are
+        those of the whole image, 255 where the model did not look.
     cases
         Cases of one split.
     classes, tags
         What the model knows, as in its card.
     surfaces
         Boundaries between layers from top to bottom; empty: nothing is said of surfaces.
+    graded
+        Whether `tags` are ordered grades, lowest first, and cases tagged with theirs: AUC and agreement count the order
+        then.
+    region_of
+        What a model that looks at one region of an image is asked about.
     seed
         Of the bootstrap.
     progress
@@ -101,10 +122,10 @@ def evaluate_cases(
     if not useful:
         raise DatasetError("No case of this split has a mask or tag to compare the model with: label some.")
     _refuse_unknown_tags(useful, tags)
-    known = _Known(classes, tags, surfaces, seed)
+    known = _Known(classes, tags, surfaces, seed, graded)
     judged = []
     for case in useful:
-        judged.append(_judge(predict_case, case, known))
+        judged.append(_judge(predict_case, case, known, region_of))
         if progress is not None:
             progress(len(judged), len(useful), case.case)
     document = {
@@ -127,12 +148,23 @@ def _figures(judged: Sequence[_Judged], known: _Known) -> dict[str, Any]:
         "n_cases": len(judged),
         "n_groups": len({each.case.group for each in judged}),
         "segmentation": _segmentation(masked, known.classes, known.seed),
-        "classification": _classification([e for e in judged if e.tag is not None], known.tags, known.seed),
+        "classification": _classification([e for e in judged if e.tag is not None], known),
     }
     layered = [(each, each.layers) for each in judged if each.layers is not None]
     if layered:
         document |= _layer_figures(layered, known)
+    if measured := [each for each in judged if each.distances is not None]:
+        document["distances"] = _distances(measured, known)
     return document
+
+
+def _distances(measured: Sequence[_Judged], known: _Known) -> dict[str, Any]:
+    """Distances in millimetres, or in voxels where no volume knows its spacing; none where only some do."""
+    units = {each.unit for each in measured}
+    if len(units) > 1:
+        return {"unit": "mixed"}
+    sums = _group_sums(measured, np.stack([each.distances for each in measured if each.distances is not None]))
+    return {"unit": units.pop(), **distance_figures(sums, known.classes, known.seed)}
 
 
 def _layer_figures(layered: Sequence[tuple[_Judged, LayerSums]], known: _Known) -> dict[str, Any]:
@@ -159,21 +191,31 @@ def _refuse_unknown_tags(cases: Sequence[TrainingCase], tags: Sequence[str]) -> 
         )
 
 
-def _judge(predict_case: Callable[[Image], Prediction], case: TrainingCase, known: _Known) -> _Judged:
+def _judge(
+    predict_case: Callable[..., Prediction],
+    case: TrainingCase,
+    known: _Known,
+    region_of: Callable[[TrainingCase], Box | None] | None,
+) -> _Judged:
     classes, tags = known.classes, known.tags
     image = case.load_image()
-    prediction = predict_case(image)
-    counts, tag, probabilities, layers = None, None, None, None
+    prediction = predict_case(image) if region_of is None else predict_case(image, region_of(case))
+    counts, tag, probabilities, layers, distances, unit = None, None, None, None, None, ""
     truth = case.load_labels() if case.has_mask and classes else None
     if truth is not None:
         counts = metrics.class_counts(truth, np.asarray(prediction.labels), [c.value for c in classes])
         if known.surfaces and prediction.labels is not None:
             axial = space_of(truth.ndim, image.spacing, image.units).axial
             layers = layer_sums(truth, prediction.labels, known.pile, [c.value for c in classes], axial)
+        elif truth.ndim == 3 and prediction.labels is not None:
+            space = space_of(truth.ndim, image.spacing, image.units)
+            steps = [step for step in space.steps if step is not None] if space.is_known else None
+            distances = distance_sums(truth, np.asarray(prediction.labels), classes, steps)
+            unit = "mm" if steps else "px"
     if case.tag is not None and prediction.tag is not None:
         tag = tags.index(case.tag)
         probabilities = np.array([prediction.tag.probabilities[name] for name in tags])
-    return _Judged(case, counts, tag, probabilities, layers)
+    return _Judged(case, counts, tag, probabilities, layers, distances, unit)
 
 
 def _group_sums(judged: Sequence[_Judged], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -218,9 +260,10 @@ def _segmentation(judged: Sequence[_Judged], classes: Sequence[MaskClass], seed:
     return document
 
 
-def _classification(judged: Sequence[_Judged], tags: Sequence[str], seed: int) -> dict[str, Any] | None:
+def _classification(judged: Sequence[_Judged], known: _Known) -> dict[str, Any] | None:
     if not judged:
         return None
+    tags, seed = known.tags, known.seed
     truth = np.array([each.tag for each in judged])
     probabilities = np.stack([each.probabilities for each in judged if each.probabilities is not None])
     chosen = probabilities.argmax(axis=1)
@@ -229,8 +272,7 @@ def _classification(judged: Sequence[_Judged], tags: Sequence[str], seed: int) -
     figures = metrics.confusion_to_scores(single.sum(axis=0))
     document: dict[str, Any] = {
         "n_cases": len(judged),
-        "auc": metrics.auc(truth, probabilities),
-        "auc_ci": _auc_interval(judged, truth, probabilities, seed),
+        **_auc(judged, truth, probabilities, known),
     }
     bounds = {
         key: metrics.bootstrap_interval(sums, lambda m, key=key: metrics.confusion_to_scores(m)[key], seed)  # type: ignore[misc]
@@ -238,6 +280,10 @@ def _classification(judged: Sequence[_Judged], tags: Sequence[str], seed: int) -
     }
     for key in ("accuracy", "balanced_accuracy", "macro_f1"):
         document |= {key: figures[key], f"{key}_ci": _interval(bounds[key])}
+    if known.graded:
+        kappa = metrics.weighted_kappa(single.sum(axis=0))
+        bound = metrics.bootstrap_interval(sums, metrics.weighted_kappa, seed)
+        document |= {"kappa": kappa, "kappa_ci": _interval(bound)}
     document["per_class"] = {
         tag: {
             "sensitivity": figures["sensitivity"][i],
@@ -252,15 +298,17 @@ def _classification(judged: Sequence[_Judged], tags: Sequence[str], seed: int) -
     return document
 
 
-def _auc_interval(
-    judged: Sequence[_Judged], truth: npt.NDArray[Any], probabilities: npt.NDArray[Any], seed: int
-) -> list[float] | None:
+def _auc(
+    judged: Sequence[_Judged], truth: npt.NDArray[Any], probabilities: npt.NDArray[Any], known: _Known
+) -> dict[str, Any]:
+    area = metrics.weighted_grade_auc if known.graded else metrics.weighted_auc
+    figure = {"auc": float(area(truth, probabilities, np.ones((1, len(truth))))[0]), "auc_ci": None}
     names = sorted({each.case.group for each in judged})
     if len(names) < 2:
-        return None
+        return figure
     index = [names.index(each.case.group) for each in judged]
-    weights = metrics.bootstrap_weights(len(names), seed)[:, index]
-    return _interval(metrics.percentile_interval(metrics.weighted_auc(truth, probabilities, weights)))
+    weights = metrics.bootstrap_weights(len(names), known.seed)[:, index]
+    return figure | {"auc_ci": _interval(metrics.percentile_interval(area(truth, probabilities, weights)))}
 
 
 def _interval(bounds: npt.NDArray[Any]) -> list[float] | None:

@@ -33,12 +33,14 @@ class Encoder(Protocol):
         """Feature maps of an image batch (b, c, y, x), finest first."""
 
 
-def convolutions(in_channels: int, out_channels: int, count: int = 2) -> nn.Sequential:
-    """`count` 3x3 convolutions, each with batch normalisation and ReLU; keeps height and width."""
+def convolutions(in_channels: int, out_channels: int, count: int = 2, dims: int = 2) -> nn.Sequential:
+    """`count` 3x3(x3) convolutions, each with batch normalisation and ReLU; keeps the size."""
+    convolution = nn.Conv2d if dims == 2 else nn.Conv3d
+    normalisation = nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d
     layers: list[nn.Module] = []
     for channels in (in_channels, *(out_channels,) * (count - 1)):
         # No bias: the normalisation that follows would take it away again.
-        layers += [nn.Conv2d(channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels)]
+        layers += [convolution(channels, out_channels, 3, padding=1, bias=False), normalisation(out_channels)]
         layers += [nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
@@ -59,19 +61,21 @@ class PlainEncoder(nn.Module):
         Channels per level, finest first.
     per_level
         Convolutions per level.
+    dims
+        2 for images, 3 for volumes.
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int], per_level: int = 2) -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int], per_level: int = 2, dims: int = 2) -> None:
         super().__init__()
         self.out_channels = tuple(widths)
         self.downsampling = 2 ** (len(widths) - 1)
         below = (in_channels, *widths[:-1])
-        self.levels = nn.ModuleList(convolutions(c, w, per_level) for c, w in zip(below, widths, strict=True))
-        self.pool = nn.MaxPool2d(2)
+        self.levels = nn.ModuleList(convolutions(c, w, per_level, dims) for c, w in zip(below, widths, strict=True))
+        self.pool = nn.MaxPool2d(2) if dims == 2 else nn.MaxPool3d(2)
         initialise(self)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Feature maps of (b, in_channels, y, x): (b, widths[i], y / 2**i, x / 2**i) for each level i."""
+        """Feature maps of (b, in_channels, [z,] y, x): (b, widths[i], [z,] y / 2**i, x / 2**i) for each level i."""
         features: list[Tensor] = []
         for number, level in enumerate(self.levels):
             x = level(x if number == 0 else self.pool(x))  # (b, widths[number], y / 2**number, x / 2**number)
@@ -80,7 +84,7 @@ class PlainEncoder(nn.Module):
 
 
 class UNetDecoder(nn.Module):
-    """The expanding path: bilinear upsampling to the next finer map, concatenation with it, convolutions.
+    """The expanding path: linear upsampling to the next finer map, concatenation with it, convolutions.
 
     Works on the feature maps of any encoder, whatever their sizes, and ends at the size of the finest one.
 
@@ -92,24 +96,28 @@ class UNetDecoder(nn.Module):
         Channels that the decoder gives at each map but the deepest, finest first.
     per_level
         Convolutions per level.
+    dims
+        2 for images, 3 for volumes.
     """
 
-    def __init__(self, encoder_channels: Sequence[int], widths: Sequence[int], per_level: int = 2) -> None:
+    def __init__(
+        self, encoder_channels: Sequence[int], widths: Sequence[int], per_level: int = 2, dims: int = 2
+    ) -> None:
         super().__init__()
         self.out_channels = widths[0]
         skips = tuple(encoder_channels[:-1])
         incoming = (*widths[1:], encoder_channels[-1])
         self.levels = nn.ModuleList(
-            convolutions(below + skip, width, per_level)
+            convolutions(below + skip, width, per_level, dims)
             for below, skip, width in zip(incoming, skips, widths, strict=True)
         )
         initialise(self)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Map of shape (b, widths[0], y, x) at the size of ``features[0]``."""
+        """Map of shape (b, widths[0], [z,] y, x) at the size of ``features[0]``."""
         x = features[-1]
         for level, skip in zip(reversed(self.levels), reversed(features[:-1]), strict=True):
-            x = functional.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
+            x = _resize(x, skip.shape[2:])
             x = level(torch.cat([x, skip], dim=1))  # (b, width of this level, *skip.shape[2:])
         return x
 
@@ -158,6 +166,8 @@ class Segmenter(nn.Module):
         Number of classes with the background.
     kernel_size
         Side of the last convolution.
+    dims
+        2 for images, 3 for volumes.
     """
 
     def __init__(
@@ -167,34 +177,40 @@ class Segmenter(nn.Module):
         decoder_channels: int,
         num_outputs: int,
         kernel_size: int = 1,
+        dims: int = 2,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.downsampling: int = cast("Encoder", encoder).downsampling
-        self.head = nn.Conv2d(decoder_channels, num_outputs, kernel_size, padding=kernel_size // 2)
+        convolution = nn.Conv2d if dims == 2 else nn.Conv3d
+        self.head = convolution(decoder_channels, num_outputs, kernel_size, padding=kernel_size // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mask logits (b, num_outputs, y, x) of images (b, c, y, x) of any size."""
-        height, width = x.shape[2:]
+        """Mask logits (b, num_outputs, [z,] y, x) of images (b, c, [z,] y, x) of any size."""
         padded = pad_to_multiple(x, self.downsampling)
         logits = self.head(self.decoder(self.encoder(padded)))
         if logits.shape[2:] != padded.shape[2:]:
-            logits = functional.interpolate(logits, size=padded.shape[2:], mode="bilinear", align_corners=False)
-        return cast("Tensor", logits[:, :, :height, :width])
+            logits = _resize(logits, padded.shape[2:])
+        return cast("Tensor", logits[(..., *(slice(side) for side in x.shape[2:]))])
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column of (b, c, y, x) until height and width are multiples of `multiple`."""
-    height, width = x.shape[2:]
-    down, right = -height % multiple, -width % multiple
-    if not down and not right:
+    """Repeat the last slice, row and column of (b, c, [z,] y, x) until all sides are multiples of `multiple`."""
+    missing = [-side % multiple for side in x.shape[2:]]
+    if not any(missing):
         return x
-    return functional.pad(x, (0, right, 0, down), mode="replicate")
+    return functional.pad(x, [n for side in reversed(missing) for n in (0, side)], mode="replicate")
+
+
+def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Linear interpolation of (b, c, [z,] y, x) to another size."""
+    mode = "bilinear" if x.ndim == 4 else "trilinear"
+    return functional.interpolate(x, size=list(size), mode=mode, align_corners=False)
 
 
 def initialise(module: nn.Module) -> None:
     """He initialisation of convolutions (arXiv:1502.01852): keeps the variance through ReLUs, however many channels."""
     for part in module.modules():
-        if isinstance(part, nn.Conv2d):
+        if isinstance(part, (nn.Conv2d, nn.Conv3d)):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
