@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_medseg.api.prediction import LoadedModel, load_model
 from napari_medseg.errors import DatasetError
-from napari_medseg.structures import Image, Prediction, Split, Surface, TrainingCase
+from napari_medseg.structures import Box, Image, Prediction, Split, Surface, TrainingCase
 from napari_medseg.training.events import Report, ignore
 
 if TYPE_CHECKING:
@@ -81,6 +82,12 @@ def evaluate(
             f"their groups (the first is case '{seen[0].case}' of group '{seen[0].group}'), so its figures would "
             "flatter: choose another split, or add --allow-training-cases."
         )
+    if loaded.predictor.graded and tuple(described.grades) != tuple(loaded.predictor.tags):
+        known, wanted = (", ".join(names) or "none" for names in (loaded.predictor.tags, described.grades))
+        raise DatasetError(
+            f"The model knows the grades {known}, but data set {data} has {wanted}: write the same in its dataset.json, "
+            "lowest first, or use a model of this data set."
+        )
     # The model's own pile counts; models made before they had one are judged by the data set's.
     surfaces = loaded.card.surfaces or known_surfaces(described, loaded.predictor.classes)
     document = figures_of(loaded.predictor, cases, loaded.compute, report, surfaces=surfaces)
@@ -104,19 +111,25 @@ def figures_of(
     """
     from napari_medseg.inference.engine import predict
     from napari_medseg.inference.evaluation import evaluate_cases
+    from napari_medseg.inference.focus import in_whole_image
 
-    def predict_case(image: Image) -> Prediction:
-        return predict(predictor, image, compute=compute)
+    def predict_case(image: Image, region: Box | None = None) -> Prediction:
+        return in_whole_image(predict(predictor, image, region=region, compute=compute), image)
 
     def progress(done: int, total: int, text: str) -> None:
         report("progress", done=done, of=total, text=text)
 
+    if predictor.graded:
+        names = predictor.tags
+        cases = [replace(case, tag=None if case.grade is None else names[case.grade]) for case in cases]
     return evaluate_cases(
         predict_case,
         cases,
         classes=predictor.classes,
         tags=predictor.tags,
         surfaces=surfaces,
+        graded=predictor.graded,
+        region_of=predictor.region_of,
         progress=progress,
     )
 

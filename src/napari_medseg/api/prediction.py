@@ -102,9 +102,11 @@ def predict(
     model: LoadedModel | str | os.PathLike[str],
     image: Image | npt.NDArray[Any] | str | os.PathLike[str],
     *,
-    region: Box | None = None,
+    region: Box | str | os.PathLike[str] | None = None,
+    region_model: LoadedModel | str | os.PathLike[str] | None = None,
     probabilities: bool = False,
     confidence: bool = False,
+    attention: bool = False,
     repair_order: bool = False,
     out: Any = None,
     probabilities_out: Any = None,
@@ -119,11 +121,16 @@ def predict(
     image
         An image, a path that `read` understands, or an array: (y, x) or (y, x, 3 or 4) taken as RGB.
     region
-        Predict these level-0 pixels only.
+        Predict these level-0 pixels only: a box, or a label file whose marked part counts. A model that judges one
+        region (scheme `fibrosis`) takes it for the lesion's place, cuts out what lies around it, and returns that.
+    region_model
+        Find the region by this model first: around the largest part of what it draws. Not together with `region`.
     probabilities
         Also return class probabilities.
     confidence
         Also return how sure the network is of every column.
+    attention
+        Also return where the image decided its grade, for models that can tell.
     repair_order
         Put layers that are out of order in order, for models of data sets with surfaces; the note says in how many
         columns that changed anything.
@@ -151,10 +158,11 @@ def predict(
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     from napari_medseg.inference.engine import predict as run_engine
 
+    picture = as_image(image)
     prediction = run_engine(
         loaded.predictor,
-        as_image(image),
-        region=region,
+        picture,
+        region=_region(loaded, picture, region, region_model, progress),
         probabilities=probabilities,
         confidence=confidence,
         out=out,
@@ -162,10 +170,33 @@ def predict(
         compute=loaded.compute,
         progress=progress,
     )
+    if attention:
+        from napari_medseg.inference.focus import attention as find_attention
+
+        found = find_attention(loaded.predictor, picture, prediction.region, loaded.compute)
+        prediction = replace(prediction, attention=found)
     if not repair_order or not loaded.card.surfaces:
         return prediction
     described = DatasetInfo(name="", classes=loaded.card.classes, surfaces=loaded.card.surfaces)
     return _with_order(prediction, pile_of(described))
+
+
+def _region(
+    model: LoadedModel,
+    image: Image,
+    region: Box | str | os.PathLike[str] | None,
+    region_model: LoadedModel | str | os.PathLike[str] | None,
+    progress: Progress | None,
+) -> Box | None:
+    """The box that is asked about; None for the whole image."""
+    from napari_medseg.api.regions import region_of_mask, region_of_model
+
+    if region is not None and region_model is not None:
+        raise ConfigError("The region is either given or found by a model: give one of the two.")
+    if region_model is not None:
+        finder = region_model if isinstance(region_model, LoadedModel) else load_model(region_model)
+        return region_of_model(finder, image, tuple(model.card.classes), progress=progress)[0]
+    return region_of_mask(region, image) if isinstance(region, (str, os.PathLike)) else region
 
 
 def _with_order(prediction: Prediction, pile: Sequence[int]) -> Prediction:

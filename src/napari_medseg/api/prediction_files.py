@@ -9,7 +9,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.api.prediction import LoadedModel, load_model, parse_box, predict
+from napari_medseg.api.prediction import LoadedModel, load_model, predict
+from napari_medseg.api.regions import parse_region, region_of_mask, region_of_model
+from napari_medseg.data.regions import lesion_mask
+from napari_medseg.data.rows import format_region
 from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, MedsegError, WriteError
 from napari_medseg.io import image_files, read, write_image, write_labels
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.ome_zarr import is_ome_zarr
+from napari_medseg.measure.lesions import lesion_size
+from napari_medseg.measure.space import space_of
 from napari_medseg.structures import Box, Image, Kind, Prediction
 from napari_medseg.training.events import Report, ignore
 
@@ -34,7 +39,8 @@ _VALUES_IN_MEMORY = 64 * 2**20
 class _Wanted:
     """What is made of every image."""
 
-    box: Box | None
+    region: Box | Path | None
+    region_model: LoadedModel | None
     probabilities: bool
     repair_order: bool
 
@@ -45,6 +51,7 @@ def predict_files(
     out: str | os.PathLike[str],
     *,
     region: str | None = None,
+    region_model: str | os.PathLike[str] | None = None,
     probabilities: bool = False,
     repair_order: bool = False,
     label_format: str = "tif",
@@ -60,10 +67,20 @@ def predict_files(
     A faulty input becomes a row with its error and the others go on. Every input adds its row to ``predictions.csv``
     when it is finished, so that an interrupted run leaves what it did.
 
+    Parameters
+    ----------
+    region
+        ``y0:y1,x0:x1`` (``z0:z1,...``), or a label file or folder of them: what is marked there. Models that judge one
+        region (scheme `fibrosis`) write labels of the whole image all the same, 255 where they did not look.
+    region_model
+        A model that finds the region of every image, as in `napari_medseg.api.predict`.
+
     Returns
     -------
     The rows of ``predictions.csv``: ``input, region, labels, class, p_<class>..., seconds, error``; for models with
-    surfaces also ``confidence`` (mean over columns) and ``repaired`` (share of columns, with `repair_order`).
+    surfaces also ``confidence`` (mean over columns) and ``repaired`` (share of columns, with `repair_order`); for
+    models that judge one region ``calibrated`` and the size of what was drawn, ``volume_mm3`` (``area_mm2`` of a
+    picture), ``long_axis_mm``, ``short_axis_mm`` and ``axis_slice`` (from 0), where spacing is known.
 
     Raises
     ------
@@ -72,9 +89,14 @@ def predict_files(
         folder cannot be written.
     """
     loaded = load_model(model, device=device, precision=precision, threads=threads)
-    wanted = _Wanted(parse_box(region) if region is not None else None, probabilities, repair_order)
+    finder = None
+    if region_model is not None:
+        finder = load_model(region_model, device=device, precision=precision, threads=threads)
+    wanted = _Wanted(parse_region(region) if region is not None else None, finder, probabilities, repair_order)
+    if wanted.region is not None and finder is not None:
+        raise ConfigError("The region is either given or found by a model: give --region or --region-model, not both.")
     files = [file for given in inputs for file in _expand(Path(given))]
-    _refuse_other_axes(files, wanted.box, kind, series)
+    _refuse_other_axes(files, wanted.region, kind, series)
     table = _Table(Path(out) / "predictions.csv", list(_empty_row(loaded, Path(), region)))
     rows: list[dict[str, Any]] = []
     for index, (file, name) in enumerate(zip(files, _unique_names(files), strict=True)):
@@ -109,9 +131,9 @@ def _expand(path: Path) -> list[Path]:
     return image_files(path) if path.is_dir() and not is_ome_zarr(path) else [path]
 
 
-def _refuse_other_axes(files: Sequence[Path], box: Box | None, kind: Kind | None, series: int | None) -> None:
+def _refuse_other_axes(files: Sequence[Path], box: Box | Path | None, kind: Kind | None, series: int | None) -> None:
     """Say once, before the first prediction, what every row would say; the first image stands for all."""
-    if box is None or not files:
+    if box is None or isinstance(box, Path) or not files:
         return
     try:
         image = read(files[0], kind=kind, series=series)
@@ -143,17 +165,23 @@ def _empty_row(model: LoadedModel, file: Path, region: str | None) -> dict[str, 
     row |= {f"p_{tag}": "" for tag in model.predictor.tags}
     if model.card.surfaces:
         row |= {"confidence": "", "repaired": ""}
+    if model.predictor.focus is not None:
+        row |= dict.fromkeys(("calibrated", *_size_columns(model)), "")
     return row | {"seconds": 0.0, "error": ""}
 
 
 def _predict_file(
     model: LoadedModel, image: Image, target: Path, row: dict[str, Any], wanted: _Wanted, report: Report
 ) -> None:
+    from napari_medseg.inference.focus import in_whole_image, region_of_result
+
     def progress(done: int, total: int, text: str) -> None:
         report("progress", done=done, of=total, text=text)
 
-    box, channels = wanted.box, len(model.predictor.classes) + 1
-    shape = tuple(stop - start for start, stop in box) if box is not None else image.spatial_shape
+    box, channels = _box(model, image, wanted, progress), len(model.predictor.classes) + 1
+    if box is not None:
+        row["region"] = format_region(box)
+    shape = tuple(stop - start for start, stop in region_of_result(model.predictor, image, box))
     with ExitStack() as rooms:
         result = predict(
             model,
@@ -168,6 +196,11 @@ def _predict_file(
             else None,
             progress=progress,
         )
+        if model.predictor.focus is not None and result.labels is not None:
+            row |= _size_cells(model, result, image)
+            result = in_whole_image(
+                result, image, rooms.enter_context(_room(image.spatial_shape, np.uint8, target.parent))
+            )
         if result.labels is not None:
             known: dict[str, Any] = {"spacing": image.spacing, "units": image.units, "axes": image.spatial_axes}
             row["labels"] = str(write_labels(target, result.labels, classes=result.classes, **known))
@@ -179,9 +212,36 @@ def _predict_file(
         row["repaired"] = round(result.repaired, 4)
     if result.tag is not None:
         row["class"] = result.tag.tag
+        if "calibrated" in row:
+            row["calibrated"] = "yes" if result.tag.calibrated else "no"
         row |= {f"p_{tag}": round(float(p), 6) for tag, p in result.tag.probabilities.items()}
     for note in (*image.warnings, *result.notes):
         report("warning", text=f"{image.name}: {note}")
+
+
+def _box(model: LoadedModel, image: Image, wanted: _Wanted, progress: Callable[[int, int, str], None]) -> Box | None:
+    """What the model is asked about in an image; None for all of it."""
+    if wanted.region_model is not None:
+        return region_of_model(wanted.region_model, image, tuple(model.card.classes), progress=progress)[0]
+    return region_of_mask(wanted.region, image) if isinstance(wanted.region, Path) else wanted.region
+
+
+def _size_columns(model: LoadedModel) -> tuple[str, ...]:
+    amount = "area_mm2" if len(model.predictor.window) == 2 else "volume_mm3"
+    return (amount, "long_axis_mm", "short_axis_mm", "axis_slice")
+
+
+def _size_cells(model: LoadedModel, result: Prediction, image: Image) -> dict[str, Any]:
+    """Size of what was drawn, for the columns of `_size_columns`; empty where spacing is not known."""
+    mask = lesion_mask(np.asarray(result.labels))
+    size = lesion_size(mask, space_of(mask.ndim, image.spacing, image.units))
+    amount, *axes = _size_columns(model)
+    cells: dict[str, Any] = {} if size.amount is None else {amount: round(size.amount, 3)}
+    if size.axes is not None:
+        first = result.region[0][0] if mask.ndim == 3 else 0
+        found = (round(size.axes.long, 3), round(size.axes.short, 3), first + size.axes.slice_index)
+        cells |= dict(zip(axes, found, strict=True))
+    return cells
 
 
 @contextmanager

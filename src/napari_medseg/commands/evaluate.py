@@ -57,8 +57,9 @@ def _lines(document: dict[str, Any]) -> list[str]:
         lines.append(f"  {name:<20}" + "  ".join(_figure(values, key) for key in ("dice", "iou") if key in values))
     classification = document.get("classification")
     if classification:
-        keys = ("auc", "accuracy", "balanced_accuracy", "macro_f1")
-        lines.append("  image class         " + "  ".join(_figure(classification, k) for k in keys))
+        keys = ("auc", *(["kappa"] if "kappa" in classification else []), "accuracy", "balanced_accuracy", "macro_f1")
+        name = "grade" if "kappa" in classification else "image class"
+        lines.append(f"  {name:<20}" + "  ".join(_figure(classification, k) for k in keys))
     if "surfaces" in document:
         lines += _surface_lines(document)
     return lines

@@ -17,7 +17,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("model", metavar="MODEL", help="model file, or a run folder")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images, folders of images, OME-Zarr")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for labels and predictions.csv")
-    parser.add_argument("--region", metavar="BOX", help="y0:y1,x0:x1 in pixels of the finest level")
+    parser.add_argument(
+        "--region",
+        metavar="BOX|MASK",
+        help="y0:y1,x0:x1 (z0:z1,...) in pixels of the finest level, or labels: a file, or a folder with one per image",
+    )
+    parser.add_argument("--region-model", metavar="MODEL", help="find the region by what this model draws")
     parser.add_argument("--probabilities", action="store_true", help="also write class probabilities as OME-Zarr")
     parser.add_argument("--repair-order", action="store_true", help="OCT: put layers that are out of order in order")
     parser.add_argument("--format", choices=["tif", "zarr"], default="tif", help="format of the label files")
@@ -38,6 +43,7 @@ def run(args: argparse.Namespace) -> Result:
             args.inputs,
             args.out,
             region=args.region,
+            region_model=args.region_model,
             probabilities=args.probabilities,
             repair_order=args.repair_order,
             label_format=args.format,
@@ -59,6 +65,7 @@ def run(args: argparse.Namespace) -> Result:
 def _line(row: dict[str, Any]) -> str:
     if row["error"]:
         return f"{row['input']}: {row['error']}"
-    tag = f"  {row['class']} {row['p_' + row['class']]:.3f} (not calibrated)" if row["class"] else ""
+    trust = "" if row.get("calibrated") == "yes" else " (not calibrated)"
+    tag = f"  {row['class']} {row['p_' + row['class']]:.3f}{trust}" if row["class"] else ""
     repaired = f"  order repaired in {row['repaired']:.1%} of the columns" if row.get("repaired") else ""
     return f"{row['input']} -> {row['labels']}{tag}{repaired}  {row['seconds']:.1f} s"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from napari_medseg.config import WindowConfig
-from napari_medseg.structures import Box, Image, MaskClass
+from napari_medseg.structures import Box, Image, MaskClass, TrainingCase
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +71,8 @@ class Predictor:
     focus
         For networks that judge one region of an image as a whole: what is cut out and brought to the size of `window`,
         given the box of what is asked about (None: all of the image). `scale_of` then sees the part alone.
+    region_of
+        With `focus`: the box that is asked about of a case of a data set, e.g. that of its mask; None: all of it.
     attend
         float32 (b, in_channels, [z,] y, x) to (b, [z,] y, x): how much each place decided the tags, 0 or more; runs
         with gradients. None where the network cannot tell.
@@ -90,6 +92,7 @@ class Predictor:
     overlapping: bool = False
     grid_of: Callable[[Image], Grid] | None = None
     focus: Callable[[Image, Box | None], Box] | None = None
+    region_of: Callable[[TrainingCase], Box | None] | None = None
     attend: Callable[[torch.Tensor], torch.Tensor] | None = None
     calibrated: bool = False
     graded: bool = False

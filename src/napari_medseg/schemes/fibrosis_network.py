@@ -36,9 +36,9 @@ def window_of(config: FibrosisConfig, info: DatasetInfo) -> tuple[float, float] 
     return _CT_WINDOW if info.kind == "ct" else None
 
 
-def box_finder(config: FibrosisConfig, info: DatasetInfo) -> Callable[[TrainingCase], Box | None]:
+def box_finder(config: FibrosisConfig, classes: Sequence[MaskClass]) -> Callable[[TrainingCase], Box | None]:
     """Tells the tight box of a case: the drawn one, else that of its mask; None: the whole image."""
-    values = [c.value for c in lesion_classes(config, info)]
+    values = [c.value for c in classes]
 
     def find(case: TrainingCase) -> Box | None:
         if config.region.source == "image":
@@ -138,6 +138,7 @@ def make_predictor(
         tags=grades if kind != "region" else (),
         windows=config.windows,
         focus=focus_of(config),
+        region_of=box_finder(config, classes),
         attend=None if kind == "region" else attention_of_grade(network, temperature or 1.0),
         calibrated=temperature is not None,
         graded=True,

@@ -85,7 +85,7 @@ class FibrosisParts:
         from napari_medseg.data.region_patches import check_dimensions
 
         classes = lesion_classes(config, data.info)
-        finder = box_finder(config, data.info)
+        finder = box_finder(config, classes)
         boxes = {}
         for case in (*data.of_split("train"), *data.of_split("val")):
             box = finder(case)

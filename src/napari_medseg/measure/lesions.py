@@ -1,0 +1,48 @@
+"""How large one lesion is: volume or area, and its two diameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_medseg.measure.diameters import Diameters, diameters
+from napari_medseg.measure.space import Space
+from napari_medseg.structures import ArrayLike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LesionSize:
+    """Size of a lesion; what needs a spacing that is not known is None.
+
+    Parameters
+    ----------
+    pixels
+        Pixels of the lesion.
+    amount
+        mm² of a picture, mm³ of a volume.
+    axes
+        Long and short axis in millimetres, in a slice counted from the mask's first.
+    """
+
+    pixels: int
+    amount: float | None
+    axes: Diameters | None
+
+
+def lesion_size(mask: ArrayLike, space: Space) -> LesionSize:
+    """The size of everything that is marked in a mask ([z,] y, x).
+
+    Examples
+    --------
+    >>> size = lesion_size(np.ones((2, 1, 4), bool), Space(steps=(2.0, 1.0, 0.5)))
+    >>> size.pixels, size.amount, size.axes.long
+    (8, 8.0, 2.0)
+    """
+    pixels = int(np.count_nonzero(np.asarray(mask)))
+    size, (down, right) = space.pixel_size, space.steps[-2:]
+    return LesionSize(
+        pixels=pixels,
+        amount=None if size is None else pixels * size,
+        axes=diameters(mask, (down, right)) if down is not None and right is not None else None,
+    )
