@@ -85,8 +85,8 @@ def evaluate(
     if loaded.predictor.graded and tuple(described.grades) != tuple(loaded.predictor.tags):
         known, wanted = (", ".join(names) or "none" for names in (loaded.predictor.tags, described.grades))
         raise DatasetError(
-            f"The model knows the grades {known}, but data set {data} has {wanted}: write the same in its dataset.json, "
-            "lowest first, or use a model of this data set."
+            f"The model knows the grades {known}, but data set {data} has {wanted}: write the same, lowest first, in "
+            "its dataset.json, or use a model of this data set."
         )
     # The model's own pile counts; models made before they had one are judged by the data set's.
     surfaces = loaded.card.surfaces or known_surfaces(described, loaded.predictor.classes)

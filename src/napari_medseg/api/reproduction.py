@@ -14,6 +14,7 @@ from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import build_config, find_scheme
 from napari_medseg.schemes.boosting_experiment import BoostingExperiment
 from napari_medseg.schemes.experiment import Experiment, Trial
+from napari_medseg.schemes.fibrosis_experiment import FibrosisExperiment
 from napari_medseg.schemes.oct_controls import OctExperiment
 from napari_medseg.schemes.pathology_experiment import PathologyExperiment
 from napari_medseg.structures import TrainingCase
@@ -28,6 +29,7 @@ EXPERIMENTS: Mapping[str, Callable[..., Experiment]] = {
     "pathology": PathologyExperiment,
     "oct": OctExperiment,
     "boosting": BoostingExperiment,
+    "fibrosis": FibrosisExperiment,
 }
 
 

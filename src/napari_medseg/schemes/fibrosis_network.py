@@ -141,5 +141,5 @@ def make_predictor(
         region_of=box_finder(config, classes),
         attend=None if kind == "region" else attention_of_grade(network, temperature or 1.0),
         calibrated=temperature is not None,
-        graded=True,
+        graded=kind != "region",
     )
