@@ -28,6 +28,7 @@ from napari_medseg.widgets.regions import complete_region, start_region
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.shortcuts import install_shortcuts, key_of, set_tag
 from napari_medseg.widgets.tag_buttons import TagButtons
+from napari_medseg.widgets.volume_section import VolumeSection
 from napari_medseg.widgets.window import real_viewer
 
 #: Milliseconds after a change until areas are counted again.
@@ -115,6 +116,8 @@ class AnnotatePanel(QWidget):
         layout.addWidget(self.layers_setup)
         layout.addLayout(row(heading("Draw"), self.new_class, stretch=self.new_class))
         layout.addWidget(self.classes)
+        self.volume = VolumeSection(self.session, self.notice)
+        layout.addWidget(self.volume)
         self.veil = QCheckBox("Darken")
         self.veil.setToolTip("Darken what nobody has looked at, to see which regions are complete")
         layout.addLayout(row(self.looked_at, self.veil, stretch=self.looked_at))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
 
-from napari_medseg.structures import Box
+from napari_medseg.structures import BACKGROUND, Box
 
 
 class ClassLocks:
@@ -31,6 +31,9 @@ class ClassLocks:
 
     def __init__(self, layer: Labels, on_kept: Callable[[], None]) -> None:
         self.locked: frozenset[int] = frozenset()
+        #: Where classes may be painted, for a part of the volume as napari indexes it; None for everywhere. The eraser
+        #: is not held back.
+        self.allowed: Callable[[tuple[Any, ...]], npt.NDArray[np.bool_]] | None = None
         self._layer = layer
         self._on_kept = on_kept
         self._paint_mask: Callable[..., Any] = layer._apply_mask_to_data
@@ -88,6 +91,8 @@ class ClassLocks:
             if (mask & ~free & (data != new_label)).any():
                 self._on_kept()
             mask = mask & free
+        if self.allowed is not None and new_label != BACKGROUND:
+            mask = mask & self.allowed(*place)
         painted: npt.NDArray[np.bool_] | None = self._paint_mask(data, mask, new_label, *place)
         return painted
 

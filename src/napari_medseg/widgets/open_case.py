@@ -26,6 +26,7 @@ from napari_medseg.widgets.case_curves import CaseCurves
 from napari_medseg.widgets.curve_tool import CurveTool
 from napari_medseg.widgets.locks import ClassLocks
 from napari_medseg.widgets.rescue import may_close_unsaved
+from napari_medseg.widgets.volume_tools import VolumeTools
 from napari_medseg.widgets.window import quick_removal
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ class OpenCase(QObject):
         self.curve_tool: CurveTool | None = None
         if dataset.info.surfaces and image.spatial_axes in ("yx", "zyx"):
             self._add_curves(viewer, image)
+        #: Tools for volumes; None for a flat image, and for OCT, whose layers are curves.
+        self.volume: VolumeTools | None = None
+        if self.curves is None and image.spatial_axes == "zyx" and "c" not in image.axes:
+            self.volume = VolumeTools(viewer, self.labels, self.image_layers[0], self.locks, lambda: self.classes)
         self.autosave.saved.connect(self._note_saved)
         self.labels.events.selected_label.connect(self._refuse_unknown_class)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -312,6 +317,8 @@ class OpenCase(QObject):
         if self.curves is not None:
             self.curves.close()
         self.labels.events.selected_label.disconnect(self._refuse_unknown_class)
+        if self.volume is not None:
+            self.volume.stop()
         self.locks.stop()
         self.autosave.stop()
 

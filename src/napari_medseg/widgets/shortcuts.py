@@ -22,6 +22,7 @@ from napari_medseg.widgets.curve_suggesting import suggest
 from napari_medseg.widgets.jobs import explain_error
 from napari_medseg.widgets.regions import complete_region
 from napari_medseg.widgets.session import Session, session_of
+from napari_medseg.widgets.volume_tools import VolumeTools
 from napari_medseg.widgets.window import main_window
 
 if TYPE_CHECKING:
@@ -51,6 +52,14 @@ CURVE_KEYS = (
     ("Alt+G", "suggest missing curves"),
     ("Alt+PageDown, Alt+PageUp", "carry the curves on to the next, previous B-scan"),
 )
+VOLUME_KEYS = (
+    ("Alt+I", "interpolate between the drawn slices: a preview"),
+    ("Alt+Y, Alt+X", "accept, discard the preview"),
+    ("Alt+PageDown, Alt+PageUp", "copy the class to the next, previous slice"),
+    ("Alt+B", "brush: disc in the slice, or ball"),
+    ("Alt+T", "range of intensities"),
+    ("Alt+K, Alt+D", "keep, delete the part under the pointer"),
+)
 NAPARI_KEYS = (
     ("P / 2", "brush"),
     ("F / 4", "fill"),
@@ -58,6 +67,11 @@ NAPARI_KEYS = (
     ("3", "polygon; Enter closes it"),
     ("[ ]", "smaller, larger brush"),
     ("Space (held)", "move the picture"),
+)
+#: The sheet's two columns.
+_SHEET = (
+    (("napari-medseg", KEYS), ("Labels layer", NAPARI_KEYS)),
+    (("OCT curves", CURVE_KEYS), ("Volumes", VOLUME_KEYS)),
 )
 
 
@@ -101,23 +115,44 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Alt+Up": partial(_on_open_curves, session, lambda _, curves: curves.choose(curves.chosen - 1)),
         "Alt+Down": partial(_on_open_curves, session, lambda _, curves: curves.choose(curves.chosen + 1)),
         "Alt+G": lambda: session.tell(suggest(session)),
-        "Alt+PgDown": partial(_on_open_curves, session, lambda _, curves: curves.carry_on()),
-        "Alt+PgUp": partial(_on_open_curves, session, lambda _, curves: curves.carry_on(-1)),
         **{f"Alt+Shift+{n}": partial(_choose_surface, session, n - 1) for n in range(1, 10)},
     }
-    for keys, action in (work | curve_work).items():
+    volume_work: dict[str, Callable[[], None]] = {
+        "Alt+I": partial(_on_open_volume, session, VolumeTools.interpolate),
+        "Alt+Y": partial(_on_open_volume, session, VolumeTools.accept),
+        "Alt+X": partial(_on_open_volume, session, VolumeTools.discard),
+        "Alt+B": partial(_on_open_volume, session, lambda tools: tools.set_3d_brush(not tools.is_3d_brush)),
+        "Alt+T": partial(_on_open_volume, session, lambda tools: tools.range_asked.emit()),
+        "Alt+K": partial(_on_open_volume, session, VolumeTools.keep_part),
+        "Alt+D": partial(_on_open_volume, session, VolumeTools.remove_part),
+    }
+    # What a slice hands on to the next one are curves in OCT, labels in other volumes.
+    work |= {"Alt+PgDown": partial(_carry_on, session, 1), "Alt+PgUp": partial(_carry_on, session, -1)}
+    for keys, action in (work | curve_work | volume_work).items():
         shortcut = QShortcut(QKeySequence(keys), window)
         shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
         shortcut.activated.connect(partial(_run, session, action))
         # Without a case on screen, or one with curves, the keys stay napari's.
-        enable = partial(_enable, shortcut, session, keys in curve_work)
+        enable = partial(_enable, shortcut, session, keys in curve_work, keys in volume_work)
         enable(session.case)
         session.case_changed.connect(enable)
 
 
-def _enable(shortcut: QShortcut, session: Session, for_curves: bool, case: Case | None) -> None:
+def _enable(shortcut: QShortcut, session: Session, for_curves: bool, for_volumes: bool, case: Case | None) -> None:
     has_curves = session.open is not None and session.open.curves is not None
-    shortcut.setEnabled(case is not None and (has_curves or not for_curves))
+    has_tools = session.open is not None and session.open.volume is not None
+    shortcut.setEnabled(case is not None and (has_curves or not for_curves) and (has_tools or not for_volumes))
+
+
+def _carry_on(session: Session, by: int) -> None:
+    """Take curves, or the labels of a volume, along to the next slice, or to the previous one."""
+    _on_open_curves(session, lambda _, curves: curves.carry_on(by))
+    _on_open_volume(session, lambda tools: tools.copy_on(by))
+
+
+def _on_open_volume(session: Session, action: Callable[[VolumeTools], object]) -> None:
+    if session.open is not None and session.open.volume is not None:
+        action(session.open.volume)
 
 
 def _on_open_curves(session: Session, action: Callable[[OpenCase, CaseCurves], object]) -> None:
@@ -186,12 +221,15 @@ class KeySheet(QDialog):
         grid = QGridLayout(self)
         grid.setHorizontalSpacing(18)
         grid.setVerticalSpacing(5)
-        for title, keys in (("napari-medseg", KEYS), ("OCT curves", CURVE_KEYS), ("Labels layer", NAPARI_KEYS)):
-            place = grid.rowCount()
-            grid.addWidget(QLabel(f"<b>{title}</b>"), place, 0, 1, 2)
-            for offset, (key, meaning) in enumerate(keys, start=1):
-                grid.addWidget(QLabel(f"<tt>{key}</tt>"), place + offset, 0)
-                grid.addWidget(QLabel(meaning), place + offset, 1)
+        # Two columns: the sheet must fit a screen of 768 rows.
+        for column, parts in enumerate(_SHEET):
+            place = 0
+            for title, keys in parts:
+                grid.addWidget(QLabel(f"<b>{title}</b>"), place, 2 * column, 1, 2)
+                for offset, (key, meaning) in enumerate(keys, start=1):
+                    grid.addWidget(QLabel(f"<tt>{key}</tt>"), place + offset, 2 * column)
+                    grid.addWidget(QLabel(meaning), place + offset, 2 * column + 1)
+                place += len(keys) + 1
 
     def toggle(self) -> None:
         """Show the sheet, or hide it again."""
