@@ -79,8 +79,9 @@ def predict_files(
     -------
     The rows of ``predictions.csv``: ``input, region, labels, class, p_<class>..., seconds, error``; for models with
     surfaces also ``confidence`` (mean over columns) and ``repaired`` (share of columns, with `repair_order`); for
-    models that judge one region ``calibrated`` and the size of what was drawn, ``volume_mm3`` (``area_mm2`` of a
-    picture), ``long_axis_mm``, ``short_axis_mm`` and ``axis_slice`` (from 0), where spacing is known.
+    models that judge one region ``box`` (what they were asked about), ``calibrated`` and the size of what was drawn,
+    ``volume_mm3`` (``area_mm2`` of a picture), ``long_axis_mm``, ``short_axis_mm`` and ``axis_slice`` (from 0), where
+    spacing is known.
 
     Raises
     ------
@@ -166,7 +167,7 @@ def _empty_row(model: LoadedModel, file: Path, region: str | None) -> dict[str, 
     if model.card.surfaces:
         row |= {"confidence": "", "repaired": ""}
     if model.predictor.focus is not None:
-        row |= dict.fromkeys(("calibrated", *_size_columns(model)), "")
+        row |= dict.fromkeys(("box", "calibrated", *_size_columns(model)), "")
     return row | {"seconds": 0.0, "error": ""}
 
 
@@ -179,8 +180,8 @@ def _predict_file(
         report("progress", done=done, of=total, text=text)
 
     box, channels = _box(model, image, wanted, progress), len(model.predictor.classes) + 1
-    if box is not None:
-        row["region"] = format_region(box)
+    if box is not None and "box" in row:
+        row["box"] = format_region(box)
     shape = tuple(stop - start for start, stop in region_of_result(model.predictor, image, box))
     with ExitStack() as rooms:
         result = predict(

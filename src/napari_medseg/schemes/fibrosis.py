@@ -136,6 +136,7 @@ class FibrosisScheme(Scheme):
             "training": {"batch_size": 8, "epochs": 40, "patience": 10},
         },
     }
+    judges_region: ClassVar[bool] = True
     stage_titles: ClassVar[Mapping[str, str]] = {"joint": "Region and grade together"}
 
     def known_stages(self, config: FibrosisConfig) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ def accept(
     region: Box | None,
     classes: Sequence[MaskClass],
     tag: str,
+    grade: str = "",
 ) -> int:
     """Take over what a model says about a case, as a draft.
 
@@ -39,8 +40,8 @@ def accept(
         uint8 labels of a box of the case's image (None: all of it), 255 where the model did not look.
     classes
         What the labels' values mean; matched with the data set's classes by name.
-    tag
-        The model's tag; empty for none.
+    tag, grade
+        The model's tag, and its grade; empty for none.
 
     Returns
     -------
@@ -60,6 +61,8 @@ def accept(
     cells: dict[str, Any] = {}
     if tag and not case.tag and tag in {known.name for known in dataset.info.tags}:
         cells["tag"] = tag
+    if grade and not case.grade and grade in dataset.info.grades:
+        cells["grade"] = grade
     taken = 0
     if labels is not None:
         own = to_own_values(labels, classes, dataset.info)

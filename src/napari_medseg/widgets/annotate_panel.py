@@ -18,6 +18,7 @@ from napari_medseg.widgets.case_list import status_text
 from napari_medseg.widgets.class_list import ClassList
 from napari_medseg.widgets.curves_section import CurvesSection
 from napari_medseg.widgets.errors import shown_errors
+from napari_medseg.widgets.grade_section import GradeSection
 from napari_medseg.widgets.layers_setup import LayersSetup
 from napari_medseg.widgets.look import SentenceLabel
 from napari_medseg.widgets.name_entry import NameEntry
@@ -110,6 +111,8 @@ class AnnotatePanel(QWidget):
         self.looked_at = words(faint=True)
         layout.addLayout(row(heading("Tag"), self.new_tag, stretch=self.new_tag))
         layout.addWidget(self.tags)
+        self.grades = GradeSection(self.session, self.notice)
+        layout.addWidget(self.grades)
         self.layers_setup = LayersSetup(self.notice)
         self.curves = CurvesSection(self.session, self.notice)
         layout.addWidget(self.curves)

@@ -79,6 +79,11 @@ class ModelChooser(QWidget):
         self._box.blockSignals(False)
         self._take(picked or (models[0] if models else None))
 
+    def drawing_models(self) -> list[Path]:
+        """Listed models that draw classes in any image, and so can find a region."""
+        listed = [self._box.itemData(index) for index in range(self._box.count())]
+        return [path for path in listed if _finds_regions(path)]
+
     def choose(self, path: Path | None) -> None:
         """Choose a model file or a run folder, and show its card."""
         self._is_picked = path is not None
@@ -125,6 +130,15 @@ class ModelChooser(QWidget):
             self.choose(Path(name))
 
 
+def _finds_regions(path: Path) -> bool:
+    try:
+        card = read_card(path)
+    except MedsegError:
+        # It is listed all the same, and says what is wrong once it is chosen.
+        return False
+    return bool(card.classes) and card.scheme in SCHEMES and not SCHEMES[card.scheme].judges_region
+
+
 def card_text(path: Path, card: ModelCard) -> str:
     """A model's card as rich text: scheme, classes with their colours, tags, scores, training cases, date."""
     scheme = SCHEMES[card.scheme].title if card.scheme in SCHEMES else card.scheme
@@ -132,7 +146,8 @@ def card_text(path: Path, card: ModelCard) -> str:
     if card.classes:
         lines.append(f"draws {swatches(card.classes)}")
     if card.tags:
-        lines.append(f"tells {html.escape(', '.join(card.tags))}")
+        is_graded = card.scheme in SCHEMES and SCHEMES[card.scheme].judges_region
+        lines.append(f"{'grades' if is_graded else 'tells'} {html.escape(', '.join(card.tags))}")
     scores = main_scores(known_scores(card))
     if scores:
         lines.append(" · ".join(f"{html.escape(figure_name(name))}\u00a0{value:.3f}" for name, value in scores.items()))

@@ -9,23 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from napari.layers import Layer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QProgressBar, QVBoxLayout, QWidget
 
 from napari_medseg.api.prediction import model_name
+from napari_medseg.data.forms import region_box_of
+from napari_medseg.data.rows import format_region
 from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.errors import ConfigError
+from napari_medseg.schemes import SCHEMES
 from napari_medseg.structures import Case, Prediction
 from napari_medseg.widgets.batch import BatchJob, plan_batches
 from napari_medseg.widgets.confidence_strip import confidence_text
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import Job, ThreadJob
 from napari_medseg.widgets.layer_images import drawn_region, image_of_layer
+from napari_medseg.widgets.lesion_facts import add_axes, attention_text, size_of, size_texts
 from napari_medseg.widgets.model_card import ModelChooser
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import LOADING, button, row, scrolling, words
 from napari_medseg.widgets.place_chooser import PlaceChooser
 from napari_medseg.widgets.prediction_layers import add_prediction
+from napari_medseg.widgets.region_section import RegionChooser
 from napari_medseg.widgets.regions import drawn_shapes
 from napari_medseg.widgets.result_rows import Result, ResultRows, facts_of_row, tag_of_row
 from napari_medseg.widgets.session import Session, session_of
@@ -51,6 +57,7 @@ class PredictPanel(QWidget):
         self.notice = Notice()
         self.models = ModelChooser()
         self.places = PlaceChooser(self.session)
+        self.region = RegionChooser(self.session, lambda: self.places.layer, self.notice)
         self.results = ResultRows()
         self._views = ViewPrediction()
         self._build()
@@ -80,6 +87,8 @@ class PredictPanel(QWidget):
         if layer is None or model is None:
             raise ConfigError(self.places.obstacle())
         region, inside = None, None
+        if self._judges_region() and self.places.place == "image":
+            region = self.region.region
         if self.places.place == "region":
             shapes = drawn_shapes(self.session.viewer)
             if shapes is None:
@@ -92,6 +101,7 @@ class PredictPanel(QWidget):
             inside=inside,
             probabilities=self._probabilities.isChecked(),
             repair_order=self._repair_order.isChecked(),
+            region_model=self.region.finder if self._judges_region() and self.places.place == "image" else None,
         )
         job = ThreadJob(work)
         job.result.connect(partial(self._on_prediction, layer, model_name(model)))
@@ -102,6 +112,9 @@ class PredictPanel(QWidget):
         opened, case = self.session.open, case_of_layer(self.session, layer)
         is_drawn = opened is not None and opened.case.case == case and opened.is_looked_at()
         layers = add_prediction(self.session.viewer, prediction, model=model, beside=layer, outlined=is_drawn)
+        facts = [] if prediction.confidence is None else [confidence_text(prediction.confidence)]
+        if prediction.tag is not None and prediction.tag.graded:
+            facts += self._show_lesion(prediction, layers, model, layer)
         self.results.add(
             Result(
                 title=layer.name,
@@ -112,10 +125,20 @@ class PredictPanel(QWidget):
                 beside=layer,
                 region=prediction.region,
                 case=case,
-                facts=[] if prediction.confidence is None else [confidence_text(prediction.confidence)],
+                facts=facts,
                 notes=prediction.notes,
             )
         )
+
+    def _show_lesion(self, prediction: Prediction, layers: list[Layer], model: str, beside: Any) -> list[str]:
+        """Add the diameters of a graded lesion to its layers, and say how large it is and what decided its grade."""
+        viewer, size = self.session.viewer, size_of(prediction, beside)
+        if size is not None and size.axes is not None:
+            layers.append(add_axes(viewer, size.axes, prediction, model=model, beside=beside))
+            viewer.layers.selection.active = layers[0]
+        flat = len(prediction.region) == 2
+        texts = size_texts(size, prediction.region[0][0], flat=flat)
+        return [*texts, *filter(None, [attention_text(prediction)])]
 
     def _predict_files(self) -> None:
         model = self.models.path
@@ -123,11 +146,13 @@ class PredictPanel(QWidget):
         name, now = model_name(model), datetime.now().strftime("%Y-%m-%d %H%M%S")
         cases: dict[tuple[str, ...], str] = {}
         options = ["--repair-order"] if self._has_layers() and self._repair_order.isChecked() else []
+        if self._judges_region() and self.region.finder is not None:
+            options += ["--region-model", str(self.region.finder)]
         if self.places.place == "cases":
             dataset = self.session.dataset
             assert dataset is not None
             chosen = self.places.cases()
-            items = [(dataset.image_path(case), case.region, scan_cell(case, "series")) for case in chosen]
+            items = [(dataset.image_path(case), self._region_of(case), scan_cell(case, "series")) for case in chosen]
             cases = {(str(path), *rest): case.case for (path, *rest), case in zip(items, chosen, strict=True)}
             options += ["--kind", dataset.info.kind] if dataset.info.kind != "image" else []
             out = dataset.path / "predictions" / f"{name} {now}"
@@ -140,6 +165,14 @@ class PredictPanel(QWidget):
         job.progress.connect(self._on_progress)
         self._start(job)
         self._state.setText(f"Into {out}")
+
+    def _region_of(self, case: Case) -> str:
+        """What of a case's image is predicted: its own region, or the box that is kept with the case."""
+        dataset = self.session.dataset
+        if dataset is None or case.region or not self._judges_region() or self.region.around != "box":
+            return case.region
+        box = region_box_of(dataset.path, case.case)
+        return "" if box is None else format_region(box)
 
     def _on_row(self, cases: Mapping[tuple[str, ...], str], model: str, cells: Mapping[str, Any]) -> None:
         case = cases.get((cells["input"], cells["region"], cells["series"]), "")
@@ -216,7 +249,10 @@ class PredictPanel(QWidget):
         self._refresh()
 
     def _refresh(self) -> None:
+        judges = self._judges_region()
         obstacle = self.places.obstacle()
+        if judges and not obstacle and self.places.place == "image":
+            obstacle = self.region.obstacle()
         busy = self.job is not None
         self._run.setEnabled(not busy and not obstacle and self.models.card is not None)
         self._run.setVisible(not busy)
@@ -225,6 +261,7 @@ class PredictPanel(QWidget):
         self._bar.setVisible(busy)
         self._probabilities.setVisible(self.places.place in ("image", "region"))
         self._repair_order.setVisible(self._has_layers())
+        self.region.setVisible(judges and self.places.place != "region")
         if not busy and obstacle:
             self._state.setText(obstacle)
         elif not busy and self._state.text() != "Stopped.":
@@ -232,6 +269,11 @@ class PredictPanel(QWidget):
 
     def _has_layers(self) -> bool:
         return self.models.card is not None and bool(self.models.card.surfaces)
+
+    def _judges_region(self) -> bool:
+        """Whether the model judges one region, that has to be pointed out."""
+        card = self.models.card
+        return card is not None and card.scheme in SCHEMES and SCHEMES[card.scheme].judges_region
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """List models that were trained while the panel was hidden (Qt's hook)."""
@@ -251,6 +293,7 @@ class PredictPanel(QWidget):
     def _list_models(self) -> None:
         dataset = self.session.dataset
         self.models.list_models(dataset.path / "runs" if dataset is not None else None)
+        self.region.list_finders(self.models.drawing_models())
 
     def _follow_model(self, path: Path | None) -> None:
         if path is not None and path != self.models.path:
@@ -270,7 +313,7 @@ class PredictPanel(QWidget):
         content = QVBoxLayout(inner)
         content.setContentsMargins(10, 8, 10, 8)
         options = (self._probabilities, self._repair_order)
-        for widget in (self.models, self.places, *options, self._accept_all, self.results):
+        for widget in (self.models, self.places, self.region, *options, self._accept_all, self.results):
             content.addWidget(widget)
         content.addStretch(1)
         self._run = button("Run", self.run, tip="Predict; the result is always a new layer", name="run", primary=True)
@@ -287,7 +330,9 @@ class PredictPanel(QWidget):
 
     def _connect(self) -> None:
         self.models.chosen.connect(self._on_model_chosen)
+        self.places.changed.connect(self.region.buttons.follow)
         self.places.changed.connect(self._refresh)
+        self.region.changed.connect(self._refresh)
         self.results.accept.connect(self._accept)
         self.results.correct.connect(self._correct)
         self.results.discard.connect(self._discard)

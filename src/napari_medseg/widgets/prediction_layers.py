@@ -22,7 +22,7 @@ _OUTLINE = 3
 def add_prediction(
     viewer: napari.Viewer, prediction: Prediction, *, model: str, beside: ImageLayer, outlined: bool = False
 ) -> list[Layer]:
-    """Add the labels of a prediction, and its probabilities and confidence where it has them.
+    """Add the labels of a prediction, and its probabilities, confidence and attention where it has them.
 
     Parameters
     ----------
@@ -55,9 +55,35 @@ def add_prediction(
         layers += _add_probabilities(viewer, prediction, model=model, beside=beside, place=place)
     if prediction.confidence is not None:
         layers.append(add_confidence(viewer, prediction.confidence, prediction.region, model=model, beside=beside))
+    if prediction.attention is not None:
+        layers.append(_add_attention(viewer, prediction.attention, model=model, beside=beside, place=place))
     if layers:
         viewer.layers.selection.active = layers[0]
     return layers
+
+
+def _add_attention(
+    viewer: napari.Viewer,
+    attention: npt.NDArray[np.float32],
+    *,
+    model: str,
+    beside: ImageLayer,
+    place: npt.NDArray[np.float64],
+) -> Layer:
+    """Where the grade comes from; hidden at first, since it lies over what is to be looked at."""
+    layer: Layer = viewer.add_image(
+        attention,
+        name=f"{beside.name} · {model} what decided the grade",
+        colormap="inferno",
+        contrast_limits=(0.0, 1.0),
+        blending="additive",
+        opacity=0.6,
+        visible=False,
+        metadata={"prediction": model},
+        **spatial_kwargs(beside),
+    )
+    layer.translate = place
+    return layer
 
 
 def _add_probabilities(

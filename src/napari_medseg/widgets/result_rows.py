@@ -171,12 +171,15 @@ def swatches(classes: Sequence[MaskClass]) -> str:
 
 
 def facts_of_row(cells: Mapping[str, Any]) -> list[str]:
-    """What a row of ``predictions.csv`` says of layers: confidence, and how much of their order was repaired."""
+    """What a row of ``predictions.csv`` says of layers (confidence, order) and of a lesion (its size)."""
     facts = []
     if cells.get("confidence") not in (None, ""):
         facts.append(f"Confidence {float(cells['confidence']):.2f} on average.")
     if cells.get("repaired"):
         facts.append(f"The order of layers was repaired in {float(cells['repaired']):.1%} of the columns.")
+    if cells.get("long_axis_mm") not in (None, ""):
+        amount = f"{cells['volume_mm3']} mm³" if cells.get("volume_mm3") else f"{cells.get('area_mm2', '')} mm²"
+        facts.append(f"{amount}, long axis {cells['long_axis_mm']} mm, short axis {cells['short_axis_mm']} mm.")
     return facts
 
 
@@ -185,4 +188,9 @@ def tag_of_row(cells: Mapping[str, Any]) -> TagResult | None:
     if not cells.get("class"):
         return None
     probabilities = {key[2:]: float(value) for key, value in cells.items() if key.startswith("p_") and value != ""}
-    return TagResult(tag=str(cells["class"]), probabilities=probabilities)
+    return TagResult(
+        tag=str(cells["class"]),
+        probabilities=probabilities,
+        calibrated=cells.get("calibrated") == "yes",
+        graded="calibrated" in cells,
+    )

@@ -43,7 +43,8 @@ def take_over(session: Session, result: Result) -> tuple[str, int]:
         labels=_pixels(result),
         region=result.region,
         classes=result.classes,
-        tag=result.tag.tag if result.tag is not None else "",
+        tag=result.tag.tag if result.tag is not None and not result.tag.graded else "",
+        grade=result.tag.tag if result.tag is not None and result.tag.graded else "",
     )
     return case, taken
 

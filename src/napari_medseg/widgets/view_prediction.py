@@ -30,6 +30,7 @@ class ViewPrediction:
         inside: npt.NDArray[np.bool_] | None,
         probabilities: bool,
         repair_order: bool = False,
+        region_model: Path | None = None,
     ) -> Callable[[Progress], Prediction]:
         """What the thread shall do.
 
@@ -45,6 +46,8 @@ class ViewPrediction:
             Whether to return them as well.
         repair_order
             Whether to put layers in order, for models with surfaces.
+        region_model
+            Model that finds the region; None: `region` counts.
         """
 
         def run(progress: Progress) -> Prediction:
@@ -56,8 +59,10 @@ class ViewPrediction:
                 loaded,
                 image,
                 region=region,
+                region_model=region_model,
                 probabilities=probabilities,
                 confidence=bool(loaded.card.surfaces),
+                attention=loaded.predictor.attend is not None,
                 repair_order=repair_order,
                 progress=progress,
             )
