@@ -13,7 +13,7 @@ from napari.layers import Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, direct_colormap
 
 from napari_medseg.io.units import unit_name
-from napari_medseg.io.volume.presets import default_limits
+from napari_medseg.io.volume.presets import WINDOW_KEY, default_limits
 from napari_medseg.io.volume.space import origin_of
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 
@@ -73,6 +73,8 @@ def _facts(image: Image) -> dict[str, Any]:
         "units": image.units,
         "typed_spacing": bool(image.metadata.get("typed_spacing")),
     }
+    if WINDOW_KEY in image.metadata:
+        facts[WINDOW_KEY] = image.metadata[WINDOW_KEY]
     if image.affine is not None:
         facts["affine"] = image.affine
     if image.oct is not None:

@@ -31,6 +31,7 @@ from napari_medseg.widgets.shortcuts import install_shortcuts, key_of, set_tag
 from napari_medseg.widgets.tag_buttons import TagButtons
 from napari_medseg.widgets.volume_section import VolumeSection
 from napari_medseg.widgets.window import real_viewer
+from napari_medseg.widgets.window_section import WindowSection
 
 #: Milliseconds after a change until areas are counted again.
 _COUNT_AFTER = 400
@@ -119,6 +120,8 @@ class AnnotatePanel(QWidget):
         layout.addWidget(self.layers_setup)
         layout.addLayout(row(heading("Draw"), self.new_class, stretch=self.new_class))
         layout.addWidget(self.classes)
+        self.window_section = WindowSection(self.session)
+        layout.addWidget(self.window_section)
         self.volume = VolumeSection(self.session, self.notice)
         layout.addWidget(self.volume)
         self.veil = QCheckBox("Darken")

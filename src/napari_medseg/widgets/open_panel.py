@@ -26,6 +26,7 @@ from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import button, heading, panel_layout, row, words
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.window import real_viewer
+from napari_medseg.widgets.windowing import remembered_window
 
 
 class OpenPanel(QWidget):
@@ -156,7 +157,10 @@ class OpenPanel(QWidget):
         for name, (level, width) in windows_of(image).items():
             self.hu_window.addItem(f"{name} ({level:g} / {width:g})", contrast_limits(level, width))
         limits = default_limits(image)
-        self.hu_window.setCurrentIndex(max(0, self.hu_window.findData(limits)))
+        # Chosen last for such images, else what the file says.
+        last = remembered_window(self.session, image.kind)
+        chosen = self.hu_window.findData(contrast_limits(*windows_of(image).get(last, (0.0, 0.0))))
+        self.hu_window.setCurrentIndex(max(0, chosen if chosen >= 0 else self.hu_window.findData(limits)))
         self._choices.setRowVisible(self.hu_window, limits is not None)
 
     def _update_buttons(self) -> None:

@@ -12,11 +12,12 @@ from napari_medseg.io.atomic import write_text
 
 #: How many are remembered.
 KEPT = 8
+_FILE = "recent.json"
 
 
 def recent_datasets() -> list[Path]:
     """Folders of the data sets that were open lately and still exist, the latest first."""
-    path = _file()
+    path = settings_file(_FILE)
     if path is None:
         return []
     try:
@@ -30,7 +31,7 @@ def recent_datasets() -> list[Path]:
 
 def remember_dataset(folder: Path) -> None:
     """Put a folder first; raises `WriteError` where the user's settings cannot be written."""
-    path = _file()
+    path = settings_file(_FILE)
     if path is None:
         return
     others = [known for known in recent_datasets() if known != folder]
@@ -43,9 +44,9 @@ def sample_folder(name: str) -> Path:
     return Path(place) / "napari-medseg" / name
 
 
-def _file() -> Path | None:
-    """None where napari itself was told to keep no settings (`NAPARI_CONFIG` is empty)."""
+def settings_file(name: str) -> Path | None:
+    """A file of this person's settings; None where napari was told to keep none (`NAPARI_CONFIG` is empty)."""
     if os.environ.get("NAPARI_CONFIG") == "":
         return None
     place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericConfigLocation)
-    return Path(place) / "napari-medseg" / "recent.json"
+    return Path(place) / "napari-medseg" / name

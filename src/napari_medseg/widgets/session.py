@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_medseg.widgets.open_case import OpenCase
+    from napari_medseg.widgets.windowing import Window
 
 
 class Session(QObject):
@@ -73,6 +74,8 @@ class Session(QObject):
         #: Ids of the cases that previous and next walk through, in the order of the list on screen.
         self.order: tuple[str, ...] = ()
         self.has_shortcuts = False
+        #: Windows of intensities chosen last, by kind of image (`windowing`); None before anybody asked.
+        self.windows: dict[str, str | Window] | None = None
         window.installEventFilter(self)
 
     @property
@@ -157,6 +160,7 @@ class Session(QObject):
         """
         from napari_medseg.widgets.foreign_layers import hide_other_spaces
         from napari_medseg.widgets.open_case import OpenCase
+        from napari_medseg.widgets.windowing import show_as_remembered
 
         if self._dataset is None or (self._open is not None and self._open.case.case == case_id):
             return
@@ -167,6 +171,8 @@ class Session(QObject):
         try:
             self._open = OpenCase(self.viewer, dataset, case)
             self._open.take_tool(tool)
+            for layer in self._open.image_layers:
+                show_as_remembered(self, layer)
             self._open.autosave.saved.connect(self.saved)
             self._open.autosave.failed.connect(self.save_failed)
             self._open.row_changed.connect(self.cases_changed)

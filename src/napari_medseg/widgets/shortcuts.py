@@ -24,6 +24,8 @@ from napari_medseg.widgets.regions import complete_region
 from napari_medseg.widgets.session import Session, session_of
 from napari_medseg.widgets.volume_tools import VolumeTools
 from napari_medseg.widgets.window import main_window
+from napari_medseg.widgets.windowing import KEYS as WINDOW_KEYS
+from napari_medseg.widgets.windowing import choose_preset
 
 if TYPE_CHECKING:
     from napari_medseg.widgets.case_curves import CaseCurves
@@ -58,6 +60,8 @@ VOLUME_KEYS = (
     ("Alt+PageDown, Alt+PageUp", "copy the class to the next, previous slice"),
     ("Alt+B", "brush: disc in the slice, or ball"),
     ("Alt+T", "range of intensities"),
+    ("Ctrl+1 … 6", "window: soft tissue, pancreas, liver, lung, bone, brain"),
+    ("Ctrl+0", "window: as the file says"),
     ("Alt+K, Alt+D", "keep, delete the part under the pointer"),
 )
 NAPARI_KEYS = (
@@ -128,14 +132,22 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
     }
     # What a slice hands on to the next one are curves in OCT, labels in other volumes.
     work |= {"Alt+PgDown": partial(_carry_on, session, 1), "Alt+PgUp": partial(_carry_on, session, -1)}
+    # Images without a case have windows too.
+    for name, keys in WINDOW_KEYS.items():
+        _shortcut(session, keys, partial(choose_preset, session, name))
     for keys, action in (work | curve_work | volume_work).items():
-        shortcut = QShortcut(QKeySequence(keys), window)
-        shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
-        shortcut.activated.connect(partial(_run, session, action))
+        shortcut = _shortcut(session, keys, action)
         # Without a case on screen, or one with curves, the keys stay napari's.
         enable = partial(_enable, shortcut, session, keys in curve_work, keys in volume_work)
         enable(session.case)
         session.case_changed.connect(enable)
+
+
+def _shortcut(session: Session, keys: str, action: Callable[[], None]) -> QShortcut:
+    shortcut = QShortcut(QKeySequence(keys), main_window(session.viewer))
+    shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+    shortcut.activated.connect(partial(_run, session, action))
+    return shortcut
 
 
 def _enable(shortcut: QShortcut, session: Session, for_curves: bool, for_volumes: bool, case: Case | None) -> None:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
+    QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -88,7 +89,7 @@ class VolumeSection(QWidget):
             tip="Alt+PageDown: copy the class to the next slice",
         )
         title = heading("Volume")
-        return row(title, back, forth, words("  brush"), self.disc, self.ball, stretch=title)
+        return row(title, back, forth, QLabel("brush"), self.disc, self.ball, stretch=title)
 
     def _make_fillers(self) -> QHBoxLayout:
         between = button("Interpolate", lambda: self._do(VolumeTools.interpolate), name="interpolate")
