@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Head = Literal["default", "literal"]
+#: Standard deviation of the last convolution's first weights: what they add must not outweigh what is expected.
+_HEAD_STD = 0.01
 
 
 class BoostingUNet(nn.Module):
@@ -72,6 +74,24 @@ class BoostingUNet(nn.Module):
                 nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
                 assert part.bias is not None
                 nn.init.zeros_(part.bias)
+
+    def expect(self, shares: Sequence[float]) -> None:
+        """Start with every class as probable everywhere as it is on the whole.
+
+        From even chances a Dice loss pushes all voxels towards the background at first, and networks without
+        normalisation may never come back from there (Lin et al. 2017, arXiv:1708.02002, section 4.1, start so for the
+        same reason).
+
+        Parameters
+        ----------
+        shares
+            Share of the voxels that each class holds, above 0 and below 1.
+        """
+        last = _convolutions(self.head)[-1]
+        assert last.bias is not None
+        with torch.no_grad():
+            nn.init.normal_(last.weight, std=_HEAD_STD)
+            last.bias.copy_(torch.logit(torch.tensor(shares)))
 
     @property
     def levels(self) -> int:

@@ -123,7 +123,7 @@ class BoostingScheme(Scheme):
                 "epochs": 10,
                 "steps_per_epoch": 40,
                 "patience": 4,
-                "learning_rate": 0.003,
+                "learning_rate": 0.001,
             },
         },
     }

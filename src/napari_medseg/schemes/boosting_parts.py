@@ -8,6 +8,8 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_medseg.data.patches import Patches
 from napari_medseg.data.resampling import working_shape
 from napari_medseg.errors import ConfigError, DatasetError
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Counts up when the same settings and cases would train other weights than before.
 CODE_VERSION = 1
+#: A class is expected in at least this share of the voxels.
+_LEAST_SHARE = 0.001
 #: Bytes of a weight in a model file.
 _WEIGHT_BYTES = 4
 
@@ -121,6 +125,7 @@ class BoostingParts:
     variants: tuple[Variant, ...]
     patch: tuple[int, ...]
     classes: tuple[MaskClass, ...]
+    shares: tuple[float, ...]
     train_cases: tuple[TrainingCase, ...]
     judged: tuple[TrainingCase, ...]
     patches: Patches
@@ -173,6 +178,7 @@ class BoostingParts:
             variants=variants,
             patch=patch,
             classes=data.info.classes,
+            shares=_class_shares(train, data.info.classes, nested=config.nested),
             train_cases=train,
             judged=judged,
             patches=Patches(
@@ -195,13 +201,15 @@ class BoostingParts:
         """A fresh network."""
         from napari_medseg.models.boosting import BoostingUNet
 
-        return BoostingUNet(
+        network = BoostingUNet(
             self.intensity.channels,
             len(self.classes),
             self.poolings(levels),
             self.config.base_width,
             self.config.head,
         )
+        network.expect(self.shares)
+        return network
 
     def train(self, plan: Plan) -> Generator[Stage, StageResult, Entry]:
         """Train a variant group by group."""
@@ -380,6 +388,19 @@ def _common_spacing(images: Sequence[Image]) -> tuple[float, ...] | None:
     """Median spacing of the images that know theirs, whatever the unit: ratios between axes are asked for."""
     known = [image.spacing for image in images if image.spacing is not None]
     return tuple(statistics.median(axis) for axis in zip(*known, strict=True)) if known else None
+
+
+def _class_shares(cases: Sequence[TrainingCase], classes: Sequence[MaskClass], *, nested: bool) -> tuple[float, ...]:
+    """Share of each class in the voxels that somebody looked at, kept away from 0 and 1."""
+    counts = np.zeros(256, np.int64)
+    for case in cases:
+        labels = case.load_labels()
+        if labels is not None:
+            counts += np.bincount(labels.reshape(-1), minlength=256)
+    own = counts[[c.value for c in classes]].astype(np.float64)
+    held = np.cumsum(own[::-1])[::-1] if nested else own
+    total = own.sum() + counts[0]
+    return tuple(float(share) for share in np.clip(held / max(total, 1), _LEAST_SHARE, 0.5))
 
 
 def _truncation(config: BoostingConfig, data: TrainingSet) -> Truncate:
