@@ -38,8 +38,9 @@ def attention_of_grade(network: Any, temperature: float) -> Callable[[Tensor], T
     """A function from images (b, c, [z,] y, x) to maps (b, [z,] y, x) in 0..1 of what the likeliest grade comes from.
 
     Layer-CAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943): every residual unit's map is weighted, place by place,
-    by the positive part of the gradient of that grade's log-probability, and summed over its channels. The four maps
-    are scaled to a largest value of 1 and averaged at the image's size, since the deepest alone has two slices.
+    by the positive part of the gradient of that grade's log-probability, and summed over its channels. The deepest map
+    tells most of the grade and least of the place (it has two slices at best): the finer ones, each scaled to a largest
+    value of 1, are averaged at the image's size and weighted by it.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ def attention_of_grade(network: Any, temperature: float) -> Callable[[Tensor], T
         for values, gradient in zip(maps[1:], gradients, strict=True):
             weighted = (values.detach() * gradient.clamp(min=0)).sum(dim=1, keepdim=True).clamp(min=0)
             levels.append(functional.interpolate(_to_one(weighted), size=size, mode=mode, align_corners=False))
-        return _to_one(torch.stack(levels).mean(dim=0))[:, 0]
+        *finer, deepest = levels
+        return _to_one(torch.stack(finer).mean(dim=0) * deepest)[:, 0]
 
     return attend
 

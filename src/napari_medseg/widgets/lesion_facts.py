@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import napari
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +69,26 @@ def attention_text(prediction: Prediction) -> str:
     slices = [start + index for index in deciding_slices(prediction.attention)]
     if not slices:
         return ""
-    named = ", ".join(str(index) for index in sorted(slices))
-    return f"Half of what decided the grade lies in slice{'s' if len(slices) > 1 else ''} {named}, most in {slices[0]}."
+    if len(slices) == 1:
+        return f"Slice {slices[0]} decided the grade most."
+    return f"Slice {slices[0]} decided the grade most; half of what did lies in slices {runs_text(slices)}."
+
+
+def runs_text(numbers: Sequence[int]) -> str:
+    """Whole numbers in ascending order, neighbours joined.
+
+    Examples
+    --------
+    >>> runs_text([7, 3, 2, 4])
+    '2 to 4, 7'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 def add_axes(

@@ -26,6 +26,8 @@ from napari_medseg.widgets.layer_images import layer_spatial_shape
 from napari_medseg.widgets.session import Session
 
 _COLOR = "#f0e442"
+#: Of the lines, in pixels of the image.
+_WIDTH = 0.4
 #: Milliseconds after the last change until the box is taken from the rectangles.
 _SETTLED = 150
 
@@ -96,7 +98,7 @@ class RegionBox(QObject):
             name=f"{image.name} · region of interest",
             face_color="transparent",
             edge_color=_COLOR,
-            edge_width=1,
+            edge_width=_WIDTH,
             **spatial_kwargs(image),
         )
         self._fill()
@@ -113,7 +115,9 @@ class RegionBox(QObject):
         with layer.events.data.blocker():
             layer.data = []
             if self._box is not None:
-                layer.add_rectangles(rectangles(self._box), edge_color=_COLOR, face_color="transparent", edge_width=1)
+                layer.add_rectangles(
+                    rectangles(self._box), edge_color=_COLOR, face_color="transparent", edge_width=_WIDTH
+                )
         layer.selected_data = set()
 
     def _on_data(self) -> None:
