@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from napari_medseg.losses import mask_cross_entropy, mask_loss, soft_dice_loss, tag_cross_entropy, tag_loss
+from napari_medseg.losses import (
+    mask_cross_entropy,
+    mask_loss,
+    sigmoid_dice_loss,
+    soft_dice_loss,
+    tag_cross_entropy,
+    tag_loss,
+)
 from napari_medseg.structures import NO_TAG, NOT_LOOKED_AT
 from napari_medseg.training.stage import Batch
 
@@ -133,3 +140,40 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_parts(seed: int, cut: int) -> No
     for loss in (mask_cross_entropy, soft_dice_loss):
         parts = [loss(logits[part], labels[part]) * len(labels[part]) for part in (slice(cut), slice(cut, None))]
         assert torch.allclose(sum(parts) / len(labels), loss(logits, labels), atol=1e-6)
+
+
+def brute_sigmoid_dice(logits: torch.Tensor, labels: torch.Tensor, *, nested: bool) -> float:
+    """The definition with 1 pixel added to hits and misses, in float64."""
+    chances = 1 / (1 + np.exp(-logits.double().numpy()))
+    total = 0.0
+    for chance, truth in zip(chances, labels.numpy(), strict=True):
+        known = truth != NOT_LOOKED_AT
+        if not known.any():
+            continue
+        terms = []
+        for index in range(1, len(chance) + 1):
+            true = ((truth >= index) if nested else (truth == index))[known]
+            said = chance[index - 1][known]
+            terms.append(1 - (2 * (said * true).sum() + 1) / (said.sum() + true.sum() + 1))
+        total += float(np.mean(terms))
+    return total / len(labels)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_dice_of_overlapping_classes_is_its_definition(nested, seed):
+    logits, labels = random_case(seed)
+    labels[0] = NOT_LOOKED_AT
+    found = sigmoid_dice_loss(logits[:, 1:], labels, nested=nested)
+    assert float(found) == pytest.approx(brute_sigmoid_dice(logits[:, 1:], labels, nested=nested), rel=1e-4)
+
+
+def test_dice_of_overlapping_classes_has_no_gradient_where_nobody_looked():
+    logits, labels = random_case(3)
+    logits = logits[:, 1:].clone().requires_grad_()
+    sigmoid_dice_loss(logits, labels).backward()
+    unknown = (labels == NOT_LOOKED_AT).unsqueeze(1).expand_as(logits)
+    assert unknown.any()
+    assert not logits.grad[unknown].any()
+    assert logits.grad[~unknown].any()
