@@ -18,6 +18,8 @@ from napari_medseg.errors import DatasetError
 from napari_medseg.structures import NO_TAG, NOT_LOOKED_AT, Box, Image, TrainingCase
 
 _ORDER, _JITTER = 0, 1
+#: Pixels by which rounding can move the sides of a region.
+_ROUNDING = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +34,16 @@ class Jitter:
 class _Loaded:
     """What a case can be cut from: a part of its image that holds every jittered region, and the labels of that part.
 
-    `tight` counts from the part's first pixel; None: the part is the whole image, which is always cut out as it is.
+    `shape`, `steps` and `tight` are those of the whole image, `first` is the part's first pixel in it. Without `tight`
+    the part is the whole image, which is always cut out as it is.
     """
 
     image: Image
     labels: Labels | None
     tight: Box | None
+    shape: tuple[int, ...]
+    steps: tuple[float, ...] | None
+    first: tuple[int, ...]
 
 
 class RegionPatches:
@@ -115,11 +121,12 @@ class RegionPatches:
         return images, labels, grades
 
     def _choose_box(self, loaded: _Loaded, rng: np.random.Generator) -> Box:
-        shape = loaded.image.spatial_shape
+        """A region in pixels of the part."""
         if loaded.tight is None:
-            return tuple((0, n) for n in shape)
-        tight = jittered(loaded.tight, shape, rng, shift=self._jitter.shift, size=self._jitter.size)
-        return self._rule.around(tight, shape, steps_of(loaded.image))
+            return tuple((0, n) for n in loaded.shape)
+        tight = jittered(loaded.tight, loaded.shape, rng, shift=self._jitter.shift, size=self._jitter.size)
+        box = self._rule.around(tight, loaded.shape, loaded.steps)
+        return tuple((start - low, stop - low) for (start, stop), low in zip(box, loaded.first, strict=True))
 
     def _load(self, number: int) -> _Loaded:
         if number in self._kept:
@@ -132,24 +139,31 @@ class RegionPatches:
         part = tuple((0, n) for n in image.spatial_shape)
         if tight is not None:
             part = self._reach(tight, image)
-            tight = tuple((start - low, stop - low) for (start, stop), (low, _) in zip(tight, part, strict=True))
         if labels is not None:
             labels = labels[tuple(slice(*side) for side in part)].copy()
         held = crop(image, part)
         needed = math.prod(held.shape) * held.dtype.itemsize + (0 if labels is None else labels.nbytes)
+        first = tuple(start for start, _ in part)
         if needed > self._room:
-            return _Loaded(held, labels, tight)
+            return _Loaded(held, labels, tight, image.spatial_shape, steps_of(image), first)
         self._room -= needed
-        self._kept[number] = _Loaded(in_memory(held), labels, tight)
+        self._kept[number] = _Loaded(in_memory(held), labels, tight, image.spatial_shape, steps_of(image), first)
         return self._kept[number]
 
     def _reach(self, tight: Box, image: Image) -> Box:
         """What the region of any jittered box lies in."""
-        widest = []
-        for (start, stop), n in zip(tight, image.spatial_shape, strict=True):
-            more = int(np.ceil((stop - start) * (self._jitter.shift + self._jitter.size / 2))) + 1
-            widest.append((max(0, start - more), min(n, stop + more)))
-        return self._rule.around(tuple(widest), image.spatial_shape, steps_of(image))
+        shape = image.spatial_shape
+        more = [
+            math.ceil((stop - start) * (self._jitter.shift + self._jitter.size / 2)) + _ROUNDING
+            for start, stop in tight
+        ]
+        # Its middle is that of the box, be it beyond the image's end.
+        widest = tuple((start - extra, stop + extra) for (start, stop), extra in zip(tight, more, strict=True))
+        around = self._rule.around(widest, shape, steps_of(image))
+        return tuple(
+            (max(0, start - _ROUNDING), min(n, stop + _ROUNDING))
+            for (start, stop), n in zip(around, shape, strict=True)
+        )
 
     def _load_labels(self, case: TrainingCase, image: Image) -> Labels | None:
         """Class indices; None where nobody looked or no mask is asked for."""
