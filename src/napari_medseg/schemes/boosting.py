@@ -85,6 +85,12 @@ class BoostingConfig(SchemeConfig):
         default_factory=_default_augmentation, description="Random changes of training patches."
     )
 
+    @field_validator("variants", "target", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """A single number of levels may be written as a number."""
+        return str(value) if isinstance(value, int) else value
+
     @field_validator("variants")
     @classmethod
     def _is_grouping(cls, value: str) -> str:
