@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
 from napari_medseg.losses import (
+    grade_cross_entropy,
     mask_cross_entropy,
     mask_loss,
     sigmoid_dice_loss,
@@ -177,3 +178,26 @@ def test_dice_of_overlapping_classes_has_no_gradient_where_nobody_looked():
     assert unknown.any()
     assert not logits.grad[unknown].any()
     assert logits.grad[~unknown].any()
+
+
+def test_the_loss_of_a_grade_is_the_cross_entropy_of_its_steps():
+    torch.manual_seed(0)
+    logits, grades = torch.randn(6, 3), torch.tensor([0, 1, 2, 3, 3, 0])
+    above = (grades[:, None] > torch.arange(3)).long()
+    wanted = np.mean([log_loss(above[:, k], torch.sigmoid(logits[:, k])) for k in range(3)])
+    assert float(grade_cross_entropy(logits, grades)) == pytest.approx(wanted, rel=1e-5)
+    # Of two grades it is the usual one; a sample without a grade counts for nothing but the mean.
+    two = grade_cross_entropy(logits[:5, :1], torch.tensor([0, 1, 1, NO_TAG, 0]))
+    known = [0, 1, 2, 4]
+    alone = log_loss([0, 1, 1, 0], torch.sigmoid(logits[known, 0]))
+    assert float(two) == pytest.approx(alone * len(known) / 5, rel=1e-5)
+    assert float(grade_cross_entropy(logits, torch.full((6,), NO_TAG))) == 0
+
+
+def test_smooth_dice_asks_for_nothing_where_nothing_is():
+    empty, unseen = torch.zeros(1, 4, 4, dtype=torch.int64), torch.full((1, 4, 4), NOT_LOOKED_AT)
+    drawn = torch.stack([torch.full((4, 4), -9.0), torch.full((4, 4), 9.0)])[None]
+    assert float(soft_dice_loss(drawn, empty)) == 0
+    assert float(soft_dice_loss(drawn, empty, smooth=1.0)) > 0.9
+    assert float(soft_dice_loss(-drawn, empty, smooth=1.0)) < 0.01
+    assert float(soft_dice_loss(drawn, unseen, smooth=1.0)) == 0

@@ -116,3 +116,29 @@ def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
 def test_one_group_has_no_interval() -> None:
     interval = metrics.bootstrap_interval(np.ones((1, 3)), lambda s: metrics.counts_to_scores(s)["dice"], seed=0)
     assert np.isnan(interval).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=30))
+def test_weighted_kappa_is_that_of_scikit_learn(pairs):
+    truth, predicted = np.array(pairs).T
+    found = float(metrics.weighted_kappa(metrics.tag_confusion(truth, predicted, 4)))
+    if len(set(truth) | set(predicted)) == 1:
+        assert np.isnan(found)
+        return
+    wanted = reference.cohen_kappa_score(truth, predicted, labels=range(4), weights="quadratic")
+    assert found == pytest.approx(wanted, abs=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    truth=st.lists(st.integers(0, 3), min_size=4, max_size=25).filter(lambda t: len(set(t)) > 1),
+    seed=st.integers(0, 99),
+)
+def test_the_auc_of_grades_is_the_mean_over_their_steps(truth, seed):
+    grades = np.array(truth)
+    shares = np.random.default_rng(seed).dirichlet(np.ones(4), len(grades))
+    steps = [k for k in range(1, 4) if 0 < (grades >= k).sum() < len(grades)]
+    wanted = np.mean([reference.roc_auc_score(grades >= k, shares[:, k:].sum(axis=1)) for k in steps])
+    found = metrics.weighted_grade_auc(grades, shares, np.ones((1, len(grades))))[0]
+    assert found == pytest.approx(wanted, abs=1e-9)
