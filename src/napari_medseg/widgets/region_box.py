@@ -6,14 +6,15 @@ slices; removing rectangles at an end makes it shorter.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer, Shapes
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_medseg.data.forms import REGION_BOX, region_box_of, update_form
 from napari_medseg.data.regions import mask_box
@@ -44,6 +45,7 @@ class RegionBox(QObject):
         self._layer: Shapes | None = None
         self._beside: ImageLayer | None = None
         self._box: Box | None = None
+        self._is_held = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SETTLED)
@@ -103,6 +105,7 @@ class RegionBox(QObject):
         )
         self._fill()
         self._layer.events.data.connect(self._on_data)
+        self._layer.mouse_drag_callbacks.append(self._while_held)
         if box is not None and active is not None:
             # What was worked with stays in hand.
             viewer.layers.selection.active = active
@@ -123,12 +126,20 @@ class RegionBox(QObject):
     def _on_data(self) -> None:
         self._timer.start()
 
+    def _while_held(self, layer: Shapes, event: Any) -> Iterator[None]:
+        """Know when a button of the mouse is held over the layer (napari's hook)."""
+        self._is_held = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._is_held = False
+
     def _settle(self) -> None:
         """Take the box from the rectangles, once no button is held."""
         layer, image = self._layer, self._beside
         if layer is None or image is None:
             return
-        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+        if self._is_held:
             self._timer.start()
             return
         shape = layer_spatial_shape(image)
@@ -171,6 +182,7 @@ class RegionBox(QObject):
 
     def _drop_layer(self) -> None:
         self._timer.stop()
+        self._is_held = False
         layer, self._layer, self._beside, self._box = self._layer, None, None, None
         if layer is not None and layer in self._session.viewer.layers:
             self._session.viewer.layers.remove(layer)
