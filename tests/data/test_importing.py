@@ -138,6 +138,20 @@ def test_a_table_gives_tags_groups_and_grades(tmp_path: Path) -> None:
     assert len(said) == 2
 
 
+def test_grades_have_the_order_that_is_given(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "s", {"a": mask(1)})
+    (source / "t.csv").write_text("file;dx\na;severe\nb;mild\nc;unclear\n")
+    options = {"table": "t.csv", "grade_column": "dx"}
+    said: list[str] = []
+    dataset = import_dataset(source, tmp_path / "out", grades=["mild", "severe"], say=said.append, **options)
+    assert dataset.info.grades == ("mild", "severe")
+    assert [case.grade for case in dataset.cases] == ["severe", "mild", ""]
+    assert any("unclear (1)" in remark for remark in said)
+    assert [case.grade for case in training_set(dataset).cases] == [1, 0]
+    with pytest.raises(DatasetError, match=r"No case.*low, high.*mild, severe, unclear"):
+        import_dataset(source, tmp_path / "other", grades=["low", "high"], **options)
+
+
 def test_a_folder_per_class_gives_tags(tmp_path: Path) -> None:
     for tag in ("benign", "malignant"):
         for name in ("1", f"only {tag}"):
@@ -276,3 +290,24 @@ def test_real_lesions_where_an_empty_mask_means_normal(shared_data: Path, tmp_pa
     dataset.update_case(lesion.case, revision=2, tag="normal")
     dataset.update_case(normal.case, revision=2, tag="benign")
     assert [fault.where.split("'")[1] for fault in check(dataset)] == [normal.case]
+
+
+def test_real_nodules_with_an_ordered_grade_and_patients(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "ct_lidc_nodules"
+    few = tmp_path / "few"
+    names = sorted(path.name for path in (source / "image").iterdir())[:12]
+    for folder in ("image", "mask"):
+        (few / folder).mkdir(parents=True)
+        for name in names:
+            (few / folder / name).symlink_to(source / folder / name)
+    (few / "index.csv").symlink_to(source / "index.csv")
+    options = {"table": "index.csv", "id_column": "file", "group_column": "patient_id", "kind": "ct"}
+    dataset = import_dataset(few, tmp_path / "out", grade_column="Malignancy_value", classes={1: "nodule"}, **options)
+    assert len(dataset.cases) == len(names)
+    assert list(dataset.info.grades) == sorted({case.grade for case in dataset.cases}, key=int)
+    assert all(case.group.startswith("LIDC-IDRI-") and case.group in case.case for case in dataset.cases)
+    cases = training_set(dataset).cases
+    assert all(case.has_mask and case.grade is not None for case in cases)
+    image = cases[0].load_image()
+    assert (image.kind, image.axes, image.units) == ("ct", "zyx", ("millimeter",) * 3)
+    assert cases[0].load_labels().shape == image.shape

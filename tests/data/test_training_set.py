@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.finishing import mark_done, record_labels
+from napari_medseg.data.forms import update_form
 from napari_medseg.data.tags import effective_tag, implied_tags
 from napari_medseg.data.training_set import training_set
 from napari_medseg.errors import DatasetError, InputNotFoundError
@@ -90,6 +91,20 @@ def test_a_hash_changes_exactly_when_its_case_does(tmp_path: Path) -> None:
     dataset.update_case("c2", revision=dataset.case("c2").revision, tag="malignant")
     dataset.update_case("c3", revision=dataset.case("c3").revision, grade="high")
     assert _differing(labelled, hashes(dataset)) == {"c1", "c2", "c3"}
+
+
+def test_a_drawn_region_of_interest_is_part_of_a_case(tmp_path: Path) -> None:
+    dataset = tagged(tmp_path, 2)
+    before = hashes(dataset)
+    update_form(dataset, "c0", {"region_box": "4:20,5:25"})
+    cases = {case.case: case for case in training_set(dataset).cases}
+    assert (cases["c0"].box, cases["c1"].box) == (((4, 20), (5, 25)), None)
+    assert _differing(before, hashes(dataset)) == {"c0"}
+    update_form(dataset, "c0", {"region_box": "4:20,5:31"})
+    with pytest.raises(DatasetError, match=r"'c0'.*4:20,5:31.*draw it anew"):
+        training_set(dataset)
+    update_form(dataset, "c0", {"region_box": None})
+    assert hashes(dataset) == before
 
 
 def test_labels_and_images_come_on_demand(tmp_path: Path) -> None:
