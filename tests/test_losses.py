@@ -13,6 +13,7 @@ from napari_medseg.losses import (
     grade_cross_entropy,
     mask_cross_entropy,
     mask_loss,
+    sigmoid_cross_entropy,
     sigmoid_dice_loss,
     soft_dice_loss,
     tag_cross_entropy,
@@ -168,6 +169,21 @@ def test_dice_of_overlapping_classes_is_its_definition(nested, seed):
     labels[0] = NOT_LOOKED_AT
     found = sigmoid_dice_loss(logits[:, 1:], labels, nested=nested)
     assert float(found) == pytest.approx(brute_sigmoid_dice(logits[:, 1:], labels, nested=nested), rel=1e-4)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_cross_entropy_of_overlapping_classes_is_its_definition(nested):
+    logits, labels = random_case(5)
+    labels[0] = NOT_LOOKED_AT
+    chances = 1 / (1 + np.exp(-logits[:, 1:].double().numpy()))
+    total = 0.0
+    for chance, truth in zip(chances[1:], labels[1:].numpy(), strict=True):
+        known = truth != NOT_LOOKED_AT
+        for index in (1, 2):
+            true = ((truth >= index) if nested else (truth == index))[known]
+            total += log_loss(true, chance[index - 1][known], labels=[False, True]) / 2
+    found = sigmoid_cross_entropy(logits[:, 1:], labels, nested=nested)
+    assert float(found) == pytest.approx(total / len(labels), rel=1e-5)
 
 
 def test_dice_of_overlapping_classes_has_no_gradient_where_nobody_looked():

@@ -146,13 +146,29 @@ def sigmoid_dice_loss(logits: Tensor, labels: Tensor, *, nested: bool = False, s
     scalar: the mean over classes, then over samples; a sample in which nobody looked at anything contributes zero.
     """
     known = (labels != NOT_LOOKED_AT).flatten(1).unsqueeze(1)  # (b, 1, pixels)
-    flat = labels.flatten(1).unsqueeze(1)
-    classes = torch.arange(1, logits.shape[1] + 1, device=labels.device).view(1, -1, 1)
-    truth = (flat >= classes if nested else flat == classes) & known  # (b, classes, pixels)
+    truth = _truth_of_classes(labels, logits.shape[1], nested=nested) & known  # (b, classes, pixels)
     probabilities = logits.float().sigmoid().flatten(2) * known
     hit = (probabilities * truth).sum(2)  # (b, classes)
     score = (2 * hit + smooth) / (probabilities.sum(2) + truth.sum(2) + smooth)
     return ((1 - score).mean(1) * known.flatten(1).any(1)).mean()
+
+
+def sigmoid_cross_entropy(logits: Tensor, labels: Tensor, *, nested: bool = False) -> Tensor:
+    """Binary cross-entropy of classes that each have a yes-or-no output, on looked-at pixels.
+
+    Arguments as `sigmoid_dice_loss`; the mean over a sample's pixels and classes, then over samples.
+    """
+    known = (labels != NOT_LOOKED_AT).flatten(1).unsqueeze(1)  # (b, 1, pixels)
+    truth = _truth_of_classes(labels, logits.shape[1], nested=nested) & known
+    each = functional.binary_cross_entropy_with_logits(logits.float().flatten(2), truth.float(), reduction="none")
+    return ((each * known).sum(2) / known.sum(2).clamp(min=1)).mean()
+
+
+def _truth_of_classes(labels: Tensor, number: int, *, nested: bool) -> Tensor:
+    """Whether each pixel is of each class: bool (b, classes, pixels); 255 counts as the last class where nested."""
+    flat = labels.flatten(1).unsqueeze(1)
+    classes = torch.arange(1, number + 1, device=labels.device).view(1, -1, 1)
+    return flat >= classes if nested else flat == classes
 
 
 def tag_cross_entropy(logits: Tensor, tags: Tensor, class_weights: Sequence[float] | None = None) -> Tensor:

@@ -78,6 +78,13 @@ class BoostingConfig(SchemeConfig):
     foreground_share: float = Field(
         0.5, ge=0.0, le=1.0, description="Share of the patches that are centred on a drawn voxel."
     )
+    cross_entropy: float = Field(
+        0.1,
+        ge=0.0,
+        le=10.0,
+        description="Weight of cross-entropy beside the Dice loss, which alone cannot leave a state where everything "
+        "is background; 0: Dice alone.",
+    )
     nested: bool = Field(
         False, description="Each class lies inside the ones before it (a tumour in its organ), whose voxels it shares."
     )

@@ -261,14 +261,15 @@ class BoostingParts:
         training: TrainingConfig | None = None,
     ) -> Stage:
         """A stage that trains what of a network is not frozen."""
-        from napari_medseg.losses import sigmoid_dice_loss
+        from napari_medseg.losses import sigmoid_cross_entropy, sigmoid_dice_loss
         from napari_medseg.schemes.scoring import SegmentationScorer
         from napari_medseg.training.stage import Stage
 
-        nested = self.config.nested
+        nested, weight = self.config.nested, self.config.cross_entropy
 
         def loss(logits: Any, batch: Annotated) -> Any:
-            return sigmoid_dice_loss(logits, batch.labels, nested=nested)
+            dice = sigmoid_dice_loss(logits, batch.labels, nested=nested)
+            return dice + weight * sigmoid_cross_entropy(logits, batch.labels, nested=nested) if weight else dice
 
         scorer = SegmentationScorer(self.judged, self.classes, self.predictor, self.compute)
         return Stage(
