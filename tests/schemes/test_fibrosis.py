@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medseg.api import load_model
+from napari_medseg.api import evaluate, load_model
 from napari_medseg.api.evaluation import figures_of
 from napari_medseg.api.prediction import predict
 from napari_medseg.api.training import train_cases
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.finishing import mark_done, record_labels
 from napari_medseg.data.regions import mask_box
-from napari_medseg.errors import ConfigError, ModelError
+from napari_medseg.errors import ConfigError, DatasetError, ModelError
 from napari_medseg.models.compute import choose_compute
 from napari_medseg.schemes import build_config, find_scheme
 from napari_medseg.schemes.fibrosis_parts import FibrosisParts
-from tests.factories import LESION_INFO, lesion_case, lesion_set
+from napari_medseg.structures import Image
+from tests.factories import LESION_INFO, lesion_case, lesion_pixels, lesion_set
 
 CPU = {"device": "cpu", "precision": "fp32", "threads": 1}
 SMALL = ["network.base_width=4", "network.dims=2", "input_size=16", "lesion=tumour"]
@@ -121,6 +124,35 @@ def test_a_sample_that_lacks_a_label_teaches_the_other(tmp_path):
     assert no_mask["decoder"] == 0 < no_mask["head"]
     assert no_grade["head"] == 0 < no_grade["decoder"]
     assert min(no_mask["encoder"], no_grade["encoder"]) > 0
+
+
+def graded_folder(path, grades=("low", "high"), cases=4):
+    """A data set on disk: drawn and graded pictures of a test split."""
+    dataset = Dataset.create(path, replace(LESION_INFO, grades=grades))
+    for index in range(cases):
+        pixels, labels = lesion_pixels(300 + index, index % 2, SHAPE)
+        image = Image(levels=(pixels,), axes="yx", spacing=(1.0, 1.0), units=("millimeter",) * 2, name="picture")
+        case = dataset.add_image(image, f"p{index}", group=f"patient{index}")
+        store = dataset.label_store(case, SHAPE)
+        store.write_box(tuple((0, n) for n in SHAPE), labels)
+        case = record_labels(dataset, case.case, store, revision=case.revision)
+        case = mark_done(dataset, case.case, store, revision=case.revision, grade=grades[index % 2])
+        dataset.update_case(case.case, revision=case.revision, split="test")
+    return path
+
+
+def test_a_data_set_is_judged_by_its_grades(model, tmp_path):
+    document = evaluate(model, graded_folder(tmp_path / "data"))
+    graded = document["classification"]
+    assert graded["n_cases"] == document["n_groups"] == 4
+    assert set(graded["per_class"]) == {"low", "high"}
+    assert graded["auc"] == 1
+    low, high = graded["kappa_ci"]
+    assert low <= graded["kappa"] <= high
+    assert {row["tag"] for row in document["per_case"]} == {"low", "high"}
+    other = graded_folder(tmp_path / "other", grades=("mild", "severe"), cases=2)
+    with pytest.raises(DatasetError, match=r"knows the grades low, high.*has mild, severe"):
+        evaluate(model, other)
 
 
 def test_more_than_two_grades(tmp_path):

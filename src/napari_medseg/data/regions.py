@@ -92,19 +92,24 @@ def largest_part_box(labels: npt.NDArray[np.uint8], values: Sequence[int] | None
 
     Parameters and result as `mask_box`.
     """
+    return bounding_box(largest_part(lesion_mask(labels, values)))
+
+
+def largest_part(mask: Mask) -> Mask:
+    """The largest connected part of a mask (neighbours touch in faces), of the same shape; the first of equal ones."""
     from scipy import ndimage
 
-    lesion = lesion_mask(labels, values)
-    outer = bounding_box(lesion)
+    outer = bounding_box(mask)
     if outer is None:
-        return None
+        return mask
     # Numbering parts takes four bytes per pixel: only where there are any.
-    parts, _ = ndimage.label(lesion[tuple(slice(*side) for side in outer)])
+    inside = tuple(slice(*side) for side in outer)
+    parts, _ = ndimage.label(mask[inside])
     sizes = np.bincount(parts.reshape(-1))
     sizes[0] = 0
-    inner = bounding_box(parts == sizes.argmax())
-    assert inner is not None, "a lesion has a largest part"
-    return tuple((low + start, low + stop) for (low, _), (start, stop) in zip(outer, inner, strict=True))
+    largest = np.zeros_like(mask)
+    largest[inside] = parts == sizes.argmax()
+    return largest
 
 
 def lesion_mask(labels: npt.NDArray[np.uint8], values: Sequence[int] | None = None) -> Mask:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from napari_medseg.data.regions import largest_part
 from napari_medseg.measure.diameters import Diameters, diameters
 from napari_medseg.measure.space import Space
-from napari_medseg.structures import ArrayLike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,8 @@ class LesionSize:
     amount
         mm² of a picture, mm³ of a volume.
     axes
-        Long and short axis in millimetres, in a slice counted from the mask's first.
+        Long and short axis of its largest connected part in millimetres, in a slice counted from the mask's first:
+        stray pixels that a model drew would lengthen them.
     """
 
     pixels: int
@@ -30,7 +32,7 @@ class LesionSize:
     axes: Diameters | None
 
 
-def lesion_size(mask: ArrayLike, space: Space) -> LesionSize:
+def lesion_size(mask: npt.NDArray[np.bool_], space: Space) -> LesionSize:
     """The size of everything that is marked in a mask ([z,] y, x).
 
     Examples
@@ -39,10 +41,10 @@ def lesion_size(mask: ArrayLike, space: Space) -> LesionSize:
     >>> size.pixels, size.amount, size.axes.long
     (8, 8.0, 2.0)
     """
-    pixels = int(np.count_nonzero(np.asarray(mask)))
+    pixels = int(np.count_nonzero(mask))
     size, (down, right) = space.pixel_size, space.steps[-2:]
     return LesionSize(
         pixels=pixels,
         amount=None if size is None else pixels * size,
-        axes=diameters(mask, (down, right)) if down is not None and right is not None else None,
+        axes=diameters(largest_part(mask), (down, right)) if down is not None and right is not None else None,
     )
