@@ -48,9 +48,11 @@ def size_text(size: float, ndim: int) -> str:
 
     Examples
     --------
-    >>> size_text(420_000.0, 2), size_text(1500.0, 2), size_text(2.5e12, 3)
-    ('0.42 mm²', '1.5e+03 µm²', '2.5 ml')
+    >>> size_text(420_000.0, 2), size_text(1500.0, 2), size_text(2.5e12, 3), size_text(3.91e15, 3)
+    ('0.42 mm²', '1.5e+03 µm²', '2.5 ml', '3,910 ml')
     """
     if ndim == 2:
         return f"{size / 1e6:.3g} mm²" if size >= 1e4 else f"{size:.3g} µm²"
+    if size >= 1e15:
+        return f"{size / 1e12:,.0f} ml"
     return f"{size / 1e12:.3g} ml" if size >= 1e11 else f"{size / 1e9:.3g} mm³"

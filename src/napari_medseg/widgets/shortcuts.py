@@ -20,6 +20,7 @@ from napari_medseg.structures import Case, DatasetInfo, MaskClass, TagClass
 from napari_medseg.widgets.aspect import is_true_aspect, switch_aspect
 from napari_medseg.widgets.curve_suggesting import suggest
 from napari_medseg.widgets.jobs import explain_error
+from napari_medseg.widgets.ortho_views import toggle_planes
 from napari_medseg.widgets.regions import complete_region
 from napari_medseg.widgets.session import Session, session_of
 from napari_medseg.widgets.volume_tools import VolumeTools
@@ -60,6 +61,7 @@ VOLUME_KEYS = (
     ("Alt+PageDown, Alt+PageUp", "copy the class to the next, previous slice"),
     ("Alt+B", "brush: disc in the slice, or ball"),
     ("Alt+T", "range of intensities"),
+    ("Alt+O", "show the other two planes, or hide them"),
     ("Ctrl+1 … 6", "window: soft tissue, pancreas, liver, lung, bone, brain"),
     ("Ctrl+0", "window: as the file says"),
     ("Alt+K, Alt+D", "keep, delete the part under the pointer"),
@@ -127,6 +129,7 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Alt+X": partial(_on_open_volume, session, VolumeTools.discard),
         "Alt+B": partial(_on_open_volume, session, lambda tools: tools.set_3d_brush(not tools.is_3d_brush)),
         "Alt+T": partial(_on_open_volume, session, lambda tools: tools.range_asked.emit()),
+        "Alt+O": lambda: toggle_planes(session.viewer),
         "Alt+K": partial(_on_open_volume, session, VolumeTools.keep_part),
         "Alt+D": partial(_on_open_volume, session, VolumeTools.remove_part),
     }

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -23,6 +22,7 @@ from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.fold import Fold
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.number_edit import NumberEdit
+from napari_medseg.widgets.ortho_views import toggle_planes
 from napari_medseg.widgets.parts import button, heading, row, words
 from napari_medseg.widgets.range_tool import RangeTool
 from napari_medseg.widgets.volume_tools import SCOPES, VolumeTools
@@ -70,8 +70,8 @@ class VolumeSection(QWidget):
         self._follow_case(session.case)
 
     def _make_head(self) -> QHBoxLayout:
-        self.disc = button("2-D", lambda: self._set_brush(False), name="brush_2d")
-        self.ball = button("3-D", lambda: self._set_brush(True), name="brush_3d")
+        self.disc = button("Disc", lambda: self._set_brush(False), name="brush_2d")
+        self.ball = button("Ball", lambda: self._set_brush(True), name="brush_3d")
         group = QButtonGroup(self)
         for each, tip in ((self.disc, "a disc in this slice"), (self.ball, "a ball through the slices")):
             each.setCheckable(True)
@@ -79,17 +79,19 @@ class VolumeSection(QWidget):
             group.addButton(each)
         self.disc.setChecked(True)
         back = button(
-            "◀ copy",
+            "◀",
             lambda: self._do(lambda tools: tools.copy_on(-1)),
             tip="Alt+PageUp: copy the class to the previous slice",
         )
         forth = button(
-            "copy ▶",
+            "▶",
             lambda: self._do(lambda tools: tools.copy_on(1)),
             tip="Alt+PageDown: copy the class to the next slice",
         )
+        planes = button("Planes", lambda: toggle_planes(self.session.viewer), name="planes")
+        planes.setToolTip("Alt+O: show the other two planes through the place that was clicked last")
         title = heading("Volume")
-        return row(title, back, forth, QLabel("brush"), self.disc, self.ball, stretch=title)
+        return row(title, planes, back, forth, self.disc, self.ball, stretch=title)
 
     def _make_fillers(self) -> QHBoxLayout:
         between = button("Interpolate", lambda: self._do(VolumeTools.interpolate), name="interpolate")
@@ -129,7 +131,9 @@ class VolumeSection(QWidget):
         self.smallest.set_number(_SMALLEST)
         self._sigma_unit, self._size_unit = words("mm"), words("mm³")
         for edit in (self.sigma, self.smallest):
-            edit.setMaximumWidth(76)
+            edit.setButtonSymbols(NumberEdit.ButtonSymbols.NoButtons)
+            # napari's own style makes spin boxes too wide for a row of buttons.
+            edit.setStyleSheet("QAbstractSpinBox { min-width: 36px; max-width: 44px; }")
         smooth = self._cleaner("Smooth", lambda tools, where: tools.smooth(_typed(self.sigma, "smoothing"), where))
         smooth.setToolTip("Take away spikes and dents of about this size")
         small = self._cleaner(

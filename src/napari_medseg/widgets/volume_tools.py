@@ -28,6 +28,7 @@ from napari_medseg.widgets._layers import true_space
 from napari_medseg.widgets.change_preview import ChangePreview
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.locks import ClassLocks
+from napari_medseg.widgets.volume_pixels import pixels_of
 
 #: Where a tool works: the slice on screen, every slice for itself, or the volume as a whole.
 SCOPES = ("this slice", "each slice", "volume")
@@ -77,7 +78,7 @@ class VolumeTools(QObject):
         super().__init__()
         # Parts of the viewer, not the viewer: it must be free to go when its window closes.
         self._dims, self._cursor, self._layers = viewer.dims, viewer.cursor, viewer.layers
-        self._labels, self._image, self._locks = labels, image, locks
+        self._labels, self._pixels, self._locks = labels, pixels_of(image), locks
         self._classes = classes
         self._shown: ChangePreview | None = None
         self._on_accept: Callable[[LabelChange], None] | None = None
@@ -158,11 +159,13 @@ class VolumeTools(QObject):
     def grow(self) -> None:
         """Grow what is drawn to the edges of the picture, and show what that gives."""
         values = self._values()
-        data, image, spacing, protected = self._data, self._pixels, self._spacing, self._protected(values)
-        self._start(
-            lambda progress: grow_seeds(data, image, values, spacing=spacing, protected=protected, progress=progress),
-            self._show,
-        )
+        data, pixels, spacing, protected = self._data, self._pixels, self._spacing, self._protected(values)
+
+        def work(progress: Progress) -> LabelChange:
+            image = pixels.whole(progress)
+            return grow_seeds(data, image, values, spacing=spacing, protected=protected, progress=progress)
+
+        self._start(work, self._show)
 
     def accept(self) -> None:
         """Make the change that is shown."""
@@ -187,13 +190,16 @@ class VolumeTools(QObject):
     def fill_range(self, low: float, high: float, scope: str) -> None:
         """Give the chosen class to what lies in a range of intensities."""
         value = self.value
-        data, image, protected, box = self._data, self._pixels, self._protected([value]), self._box(scope)
-        self._start(lambda _: fill_range(data, image, value, low, high, box=box, protected=protected), self._apply)
+        data, pixels, protected, box = self._data, self._pixels, self._protected([value]), self._box(scope)
+        self._start(
+            lambda progress: fill_range(data, pixels.whole(progress), value, low, high, box=box, protected=protected),
+            self._apply,
+        )
 
     def cut_range(self, low: float, high: float, scope: str) -> None:
         """Take the chosen class away where the intensity lies outside a range."""
-        value, data, image, box = self.value, self._data, self._pixels, self._box(scope)
-        self._start(lambda _: cut_range(data, image, value, low, high, box=box), self._apply)
+        value, data, pixels, box = self.value, self._data, self._pixels, self._box(scope)
+        self._start(lambda progress: cut_range(data, pixels.whole(progress), value, low, high, box=box), self._apply)
 
     def keep_brush_in(self, limits: tuple[float, float] | None) -> None:
         """Let brush, fill and polygon paint only where the intensity lies in a range; None: everywhere."""
@@ -201,7 +207,12 @@ class VolumeTools(QObject):
             self._locks.allowed = None
             return
         pixels, (low, high) = self._pixels, limits
-        self._locks.allowed = lambda place: np.asarray((pixels[place] >= low) & (pixels[place] <= high))
+
+        def allowed(place: tuple[Any, ...]) -> npt.NDArray[np.bool_]:
+            part = pixels.part(place)
+            return np.asarray((part >= low) & (part <= high))
+
+        self._locks.allowed = allowed
 
     def smooth(self, sigma: float, scope: str) -> None:
         """Smooth the outline of the chosen class; `sigma` in millimetres, or voxels without spacing."""
@@ -312,11 +323,6 @@ class VolumeTools(QObject):
     @property
     def _data(self) -> npt.NDArray[np.uint8]:
         return np.asarray(self._labels.data)
-
-    @property
-    def _pixels(self) -> npt.NDArray[Any]:
-        data: Any = self._image.data[0] if self._image.multiscale else self._image.data
-        return np.asarray(data)
 
     @property
     def _spacing(self) -> tuple[float, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari.layers import Image as ImageLayer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_medseg.widgets import windowing
@@ -33,12 +34,15 @@ class WindowSection(QWidget):
         self._is_showing = False
         self.preset = CalmComboBox()
         self.preset.setObjectName("window_preset")
+        self.preset.setToolTip("Ctrl+1 … 6, and Ctrl+0 as the file says: which intensities are shown")
         self.preset.activated.connect(self._choose)
         self.level, self.width_edit = NumberEdit(float), NumberEdit(float, minimum=1.0)
         self.level.setToolTip("Level: the intensity that is shown as middle grey")
         self.width_edit.setToolTip("Width: from black to white")
         for edit in (self.level, self.width_edit):
-            edit.setMaximumWidth(88)
+            edit.setButtonSymbols(NumberEdit.ButtonSymbols.NoButtons)
+            # napari's own style makes spin boxes too wide for two in a row.
+            edit.setStyleSheet("QAbstractSpinBox { min-width: 44px; max-width: 52px; }")
             edit.changed.connect(self._take_numbers)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -50,7 +54,9 @@ class WindowSection(QWidget):
             viewer.layers.selection.events.active,
         ):
             follow(self, emitter, self._find)
-        self.destroyed.connect(self._leave)
+        leave = self._leave
+        # Not the method itself: Qt calls no methods of what it is destroying.
+        self.destroyed.connect(lambda: leave())
         self._find()
 
     def _find(self, *_: object) -> None:
@@ -73,7 +79,8 @@ class WindowSection(QWidget):
     def _list_presets(self, layer: ImageLayer) -> None:
         self.preset.clear()
         for name in windowing.windows_of(layer):
-            self.preset.addItem(f"{name}  ({windowing.KEYS[name]})", name)
+            self.preset.addItem(name, name)
+            self.preset.setItemData(self.preset.count() - 1, windowing.KEYS[name], Qt.ItemDataRole.ToolTipRole)
         self.preset.addItem(_OWN, "")
 
     def _show(self, *_: object) -> None:
