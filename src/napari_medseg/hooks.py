@@ -177,3 +177,15 @@ def sample_oct() -> list[LayerData]:
     image = Image(levels=(pixels,), axes="yx", name="B-scan", **space)
     layers = Image(levels=(labels,), axes="yx", name="layers", **space)
     return [*image_layers(image), _labels_layer(layers, CLASSES, image_kwargs(layers))]
+
+
+def sample_ct() -> list[LayerData]:
+    """Sample data for npe2: a generated CT of an abdomen, and its organs."""
+    from napari_medseg.data.synthetic_ct import CLASSES, abdomen, spacing_of_size
+
+    size = (80, 256, 320)
+    pixels, labels = abdomen(*size, seed=0)
+    space: dict[str, Any] = {"spacing": spacing_of_size(*size), "units": ("millimeter",) * 3, "kind": "ct"}
+    image = Image(levels=(pixels,), axes="zyx", name="abdomen", **space)
+    organs = Image(levels=(labels,), axes="zyx", name="organs", **space)
+    return [*image_layers(image), _labels_layer(organs, CLASSES, image_kwargs(organs))]

@@ -224,6 +224,7 @@ class OpenPanel(QWidget):
         menu = QMenu(self)
         menu.addAction("Tissue with glands (generated)", lambda: self._open_sample("tissue"))
         menu.addAction("OCT B-scan (generated)", lambda: self._open_sample("oct"))
+        menu.addAction("CT of an abdomen (generated)", lambda: self._open_sample("ct"))
         return menu
 
     @shown_errors
