@@ -21,6 +21,7 @@ from napari_medseg.widgets.annotate_panel import AnnotatePanel
 from napari_medseg.widgets.lesion_facts import attention_text, deciding_slices
 from napari_medseg.widgets.predict_panel import PredictPanel
 from napari_medseg.widgets.region_box import box_of_rectangles, rectangles, region_box_of_session
+from napari_medseg.widgets.regions import drawn_shapes
 from napari_medseg.widgets.session import session_of
 from tests.factories import lesion_pixels, lesion_set
 
@@ -129,6 +130,7 @@ def test_a_box_is_drawn_over_slices_and_kept_with_the_case(make_napari_viewer, q
     assert grown[0] == (1, 5)
     assert region_box_of(dataset.path, "p0") == grown
     assert panel.grades.box.value == grown
+    assert drawn_shapes(viewer) is None, "the box around a tumour is no region that is drawn completely"
 
     session.open_case("p1")
     assert box.box_on(session.open.image_layers[0]) is None

@@ -121,8 +121,9 @@ def predict(
     image
         An image, a path that `read` understands, or an array: (y, x) or (y, x, 3 or 4) taken as RGB.
     region
-        Predict these level-0 pixels only: a box, or a label file whose marked part counts. A model that judges one
-        region (scheme `fibrosis`) takes it for the lesion's place, cuts out what lies around it, and returns that.
+        Predict these level-0 pixels only: a box (or its text, ``y0:y1,x0:x1``), or a label file, whose marked part
+        counts. A model that judges one region (scheme `fibrosis`) takes it for the lesion's place, cuts out what lies
+        around it, and returns that.
     region_model
         Find the region by this model first: around the largest part of what it draws. Not together with `region`.
     probabilities
@@ -189,14 +190,15 @@ def _region(
     progress: Progress | None,
 ) -> Box | None:
     """The box that is asked about; None for the whole image."""
-    from napari_medseg.api.regions import region_of_mask, region_of_model
+    from napari_medseg.api.regions import parse_region, region_of_mask, region_of_model
 
     if region is not None and region_model is not None:
         raise ConfigError("The region is either given or found by a model: give one of the two.")
     if region_model is not None:
         finder = region_model if isinstance(region_model, LoadedModel) else load_model(region_model)
         return region_of_model(finder, image, tuple(model.card.classes), progress=progress)[0]
-    return region_of_mask(region, image) if isinstance(region, (str, os.PathLike)) else region
+    asked = parse_region(os.fspath(region)) if isinstance(region, (str, os.PathLike)) else region
+    return region_of_mask(asked, image) if isinstance(asked, Path) else asked
 
 
 def _with_order(prediction: Prediction, pile: Sequence[int]) -> Prediction:

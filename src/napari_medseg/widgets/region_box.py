@@ -101,6 +101,7 @@ class RegionBox(QObject):
             face_color="transparent",
             edge_color=_COLOR,
             edge_width=_WIDTH,
+            metadata={"region_box": True},
             **spatial_kwargs(image),
         )
         self._fill()

@@ -59,9 +59,10 @@ def start_region(session: Session) -> None:
 
 
 def drawn_shapes(viewer: napari.Viewer) -> Shapes | None:
-    """The uppermost visible Shapes layer that holds a shape."""
+    """The uppermost visible Shapes layer that holds a shape; boxes around tumours and measured lines are none."""
     for layer in reversed(viewer.layers):
-        if isinstance(layer, Shapes) and layer.visible and layer.nshapes:
+        is_drawn = not {"prediction", "measured", "region_box"} & layer.metadata.keys()
+        if isinstance(layer, Shapes) and layer.visible and layer.nshapes and is_drawn:
             return layer
     return None
 
