@@ -207,17 +207,24 @@ def _predict_file(
             row["labels"] = str(write_labels(target, result.labels, classes=result.classes, **known))
         if result.probabilities is not None:
             _write_probabilities(target, result, image)
+    row |= _cells_of(result, graded="calibrated" in row)
+    for note in (*image.warnings, *result.notes):
+        report("warning", text=f"{image.name}: {note}")
+
+
+def _cells_of(result: Prediction, *, graded: bool) -> dict[str, Any]:
+    """What a prediction says beside its labels, for the columns of `_empty_row`."""
+    row: dict[str, Any] = {}
     if result.confidence is not None and not np.isnan(result.confidence).all():
         row["confidence"] = round(float(np.nanmean(result.confidence)), 4)
     if result.repaired is not None:
         row["repaired"] = round(result.repaired, 4)
     if result.tag is not None:
         row["class"] = result.tag.tag
-        if "calibrated" in row:
+        if graded:
             row["calibrated"] = "yes" if result.tag.calibrated else "no"
         row |= {f"p_{tag}": round(float(p), 6) for tag, p in result.tag.probabilities.items()}
-    for note in (*image.warnings, *result.notes):
-        report("warning", text=f"{image.name}: {note}")
+    return row
 
 
 def _box(model: LoadedModel, image: Image, wanted: _Wanted, progress: Callable[[int, int, str], None]) -> Box | None:
