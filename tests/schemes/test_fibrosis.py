@@ -188,6 +188,7 @@ def test_what_cannot_be_trained_is_said_before_the_first_step():
 
     assert errors(data) == ""
     assert "no class 'cyst'" in errors(data, "lesion=cyst")
+    assert "axes 'yx', but the network takes 3. Set network.dims to 2" in errors(data, "network.dims=3")
     one = replace(data, cases=tuple(replace(case, grade=1) for case in data.cases))
     assert "only 'high' was found" in errors(one)
     bare = lesion_set(4, 2, 0, shape=SHAPE, masked=False)

@@ -8,18 +8,18 @@ tumour ends helps to grade it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from napari_medseg.config import BASIC, Settings, parse_settings, unit
 from napari_medseg.data.regions import RegionRule
-from napari_medseg.errors import ModelError
+from napari_medseg.errors import MedsegError, ModelError
 from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
 from napari_medseg.schemes.fibrosis_network import build_network, make_predictor
 from napari_medseg.schemes.fibrosis_parts import FibrosisParts
-from napari_medseg.structures import Fault, TrainingSet
+from napari_medseg.structures import Fault, TrainingCase, TrainingSet
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -157,6 +157,7 @@ class FibrosisScheme(Scheme):
                     mend="Set lesion to one of them, or leave it empty.",
                 )
             )
+        faults += _check_axes(config, train)
         grades = Counter(case.grade for case in train if case.grade is not None)
         if len(grades) < 2:
             faults.append(
@@ -235,6 +236,23 @@ class FibrosisScheme(Scheme):
         return make_predictor(
             config, intensity, folded, "joint", classes=card.classes, grades=card.tags, temperature=temperature
         )
+
+
+def _check_axes(config: FibrosisConfig, train: Sequence[TrainingCase]) -> list[Fault]:
+    """Whether the first training image has as many axes as the network; the others are looked at when it starts."""
+    try:
+        axes = train[0].load_image().spatial_axes if train else ""
+    except MedsegError:
+        return []  # reading it will say why
+    if not axes or len(axes) == config.network.dims:
+        return []
+    return [
+        Fault(
+            text=f"The images have the axes '{axes}', but the network takes {config.network.dims}.",
+            where=f"case '{train[0].case}'",
+            mend=f"Set network.dims to {len(axes)}.",
+        )
+    ]
 
 
 def _found(grades: Mapping[int, int], data: TrainingSet) -> str:
