@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_medseg.models.boosting import BoostingUNet
     from napari_medseg.models.compute import Compute
     from napari_medseg.schemes.boosting import BoostingConfig
-    from napari_medseg.training.stage import Stage, StageResult
+    from napari_medseg.training.stage import Stage, StagePart, StageResult
 
 #: Counts up when the same settings and cases would train other weights than before.
 CODE_VERSION = 1
@@ -235,6 +235,7 @@ class BoostingParts:
                         frozen=frozen,
                         parents=[result.name for result in results],
                         fingerprint={"groups": plan.variant.groups[: group + 1], "run": plan.run},
+                        parts=self._levels(plan, group),
                     )
                 )
             )
@@ -259,6 +260,7 @@ class BoostingParts:
         parents: Sequence[str] = (),
         fingerprint: Mapping[str, Any],
         training: TrainingConfig | None = None,
+        parts: Sequence[StagePart] = (),
     ) -> Stage:
         """A stage that trains what of a network is not frozen."""
         from napari_medseg.losses import sigmoid_cross_entropy, sigmoid_dice_loss
@@ -285,7 +287,28 @@ class BoostingParts:
             parents=parents,
             fingerprint=self._fingerprint() | dict(fingerprint),
             score_name="Dice",
+            parts=parts,
         )
+
+    def _levels(self, plan: Plan, group: int) -> list[StagePart]:
+        """Every level of the finished network and what it does while a group is trained."""
+        import torch
+
+        from napari_medseg.training.stage import StagePart
+
+        # Only to count weights: takes neither memory nor random numbers.
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            network = self.network(plan.variant.levels)
+        return [
+            StagePart(
+                name=f"level {level}",
+                stage=plan.stage_name(trained_in),
+                state="frozen" if trained_in < group else "training" if trained_in == group else "waiting",
+                parameters=sum(p.numel() for part in network.parts([level]) for p in part.parameters()),
+            )
+            for trained_in in plan.stages
+            for level in plan.variant.levels_of(trained_in)
+        ]
 
     def predictor(self, network: nn.Module) -> Predictor:
         """A network in training or just trained, with this set's preprocessing."""

@@ -9,7 +9,8 @@ event                 further keys
 ``started``           scheme, run, device, precision, threads, processes, stages [{name, title, candidate}], as far as
                       they are known (candidates of a second round follow from the first)
 ``stage_started``     stage, title, index, of, cases {train, validation}, parameters {trainable, frozen}, steps,
-                      candidate (whether it is one of several of which the best is kept), score_name (e.g. Dice)
+                      candidate (whether it is one of several of which the best is kept), score_name (e.g. Dice),
+                      parts [{name, stage, state, parameters}] of a network that is trained part by part
 ``step``              stage, step, steps, loss, eta_seconds (at most two per second)
 ``epoch_ended``       stage, epoch, epochs, train_loss, score (None when not validated), details {name: number},
                       validation_loss (None when unknown), best_score, seconds, eta_seconds

@@ -13,6 +13,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -198,6 +199,7 @@ def _run_stage(
         steps=Schedule.plan(stage.training, len(stage.source)).steps,
         candidate=stage.candidate,
         score_name=stage.score_name,
+        parts=[asdict(part) for part in stage.parts],
     )
 
     names = [result.name for result in results] + [stage.name]

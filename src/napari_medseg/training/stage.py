@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,28 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StagePart:
+    """A part of a network that grows or thaws, for people.
+
+    Parameters
+    ----------
+    name
+        E.g. ``"level 4"``.
+    stage
+        Name of the stage that trains it.
+    state
+        What it does in the present stage.
+    parameters
+        Number of its weights.
+    """
+
+    name: str
+    stage: str
+    state: Literal["frozen", "training", "waiting"]
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One part of a scheme's training.
 
@@ -104,6 +126,8 @@ class Stage:
         Whether this is one of several stages of which the scheme keeps the best; shown as a league table.
     score_name
         What people call the number that the scorer gives and early stopping maximises, e.g. ``"Dice"``.
+    parts
+        The parts of the finished network, the finest first, where stages train one after the other; for display.
     """
 
     name: str
@@ -119,6 +143,7 @@ class Stage:
     parents: Sequence[str] = ()
     candidate: bool = False
     score_name: str = "score"
+    parts: Sequence[StagePart] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from napari_medseg.training.events import duration
 from napari_medseg.widgets.curves import Curves
 from napari_medseg.widgets.fold import Fold
 from napari_medseg.widgets.league_table import LeagueTable
+from napari_medseg.widgets.level_boxes import LevelBoxes
 from napari_medseg.widgets.look import SentenceLabel
 from napari_medseg.widgets.parts import LOADING, words
 from napari_medseg.widgets.result_card import ResultCard
@@ -31,6 +32,7 @@ class RunView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.timeline = StageTimeline()
+        self.levels = LevelBoxes()
         self.league = LeagueTable()
         self.curves = Curves()
         self.result = ResultCard()
@@ -45,6 +47,7 @@ class RunView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._machine)
         layout.addWidget(self.timeline)
+        layout.addWidget(self.levels)
         layout.addWidget(self.league)
         for widget in (self._bar, self._state, self._warnings, self.result, self.curves):
             layout.addWidget(widget)
@@ -69,6 +72,7 @@ class RunView(QWidget):
         self.timeline.set_stages(stages)
         self.curves.clear()
         self.league.clear()
+        self.levels.clear()
         self._score_names = {}
         self._chosen = ""
         self.result.setVisible(False)
@@ -121,6 +125,7 @@ class RunView(QWidget):
     def _on_stage_started(self, event: Mapping[str, Any]) -> None:
         stage, name = event["stage"], event.get("score_name", "score")
         self._score_names[stage] = name
+        self.levels.show_parts(event.get("parts", ()))
         if event.get("candidate"):
             parameters = sum(event["parameters"].values())
             self.league.put(stage, title=event["title"], parameters=parameters, standing="running")
@@ -158,6 +163,7 @@ class RunView(QWidget):
             self.league.put(stage, score=best, seconds=event["seconds"], note=epochs)
         else:
             score = "" if best is None else f" · best {self._named(stage, best)}"
+            self.levels.set_score(stage, "" if best is None else self._named(stage, best))
             self.timeline.set_state(stage, "running", f"{epochs}{score}")
 
     def _on_stage_ended(self, event: Mapping[str, Any]) -> None:
@@ -167,6 +173,7 @@ class RunView(QWidget):
             self.league.put(stage, score=best, seconds=event["seconds"], standing=standing, note="")
             return
         score = "" if best is None else self._named(stage, best)
+        self.levels.set_score(stage, score)
         how = "reused" if reused else duration(event["seconds"])
         self.timeline.set_state(stage, "reused" if reused else "done", " · ".join(filter(None, (score, how))))
 
