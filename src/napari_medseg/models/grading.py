@@ -38,7 +38,9 @@ def attention_of_grade(network: Any, temperature: float) -> Callable[[Tensor], T
     """A function from images (b, c, [z,] y, x) to maps (b, [z,] y, x) in 0..1 of what the likeliest grade comes from.
 
     Layer-CAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943): every residual unit's map is weighted, place by place,
-    by the positive part of the gradient of that grade's log-probability, and summed over its channels. The deepest map
+    by the positive part of the gradient of that grade's score, and summed over its channels. The score is the sum of
+    the logits of the steps, those that the grade lies above counting as they are and the others the other way round:
+    unlike its probability it still changes where the network is sure. The deepest map
     tells most of the grade and least of the place (it has two slices at best): the finer ones, each scaled to a largest
     value of 1, are averaged at the image's size and weighted by it.
 
@@ -53,8 +55,10 @@ def attention_of_grade(network: Any, temperature: float) -> Callable[[Tensor], T
         with torch.inference_mode(False), torch.enable_grad():
             # What came out of inference mode takes no part in a graph; a copy does.
             maps = network.encoder(images.clone().requires_grad_(True))
-            scores = grade_log_probabilities(network.head(maps[-1]), temperature)
-            gradients = torch.autograd.grad(scores.amax(dim=1).sum(), maps[1:])
+            logits = network.head(maps[-1])
+            grades = grade_log_probabilities(logits, temperature).argmax(dim=1, keepdim=True)
+            sides = torch.where(torch.arange(logits.shape[1], device=logits.device) < grades, 1.0, -1.0)
+            gradients = torch.autograd.grad((sides * logits.float()).sum(), maps[1:])
         levels = []
         for values, gradient in zip(maps[1:], gradients, strict=True):
             weighted = (values.detach() * gradient.clamp(min=0)).sum(dim=1, keepdim=True).clamp(min=0)
