@@ -63,7 +63,7 @@ VOLUME_KEYS = (
     ("Alt+T", "range of intensities"),
     ("Alt+O", "show the other two planes, or hide them"),
     ("Ctrl+1 … 6", "window: soft tissue, pancreas, liver, lung, bone, brain"),
-    ("Ctrl+0", "window: as the file says"),
+    ("Ctrl+7", "window: as the file says"),
     ("Alt+K, Alt+D", "keep, delete the part under the pointer"),
 )
 NAPARI_KEYS = (

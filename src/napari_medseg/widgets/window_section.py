@@ -34,7 +34,7 @@ class WindowSection(QWidget):
         self._is_showing = False
         self.preset = CalmComboBox()
         self.preset.setObjectName("window_preset")
-        self.preset.setToolTip("Ctrl+1 … 6, and Ctrl+0 as the file says: which intensities are shown")
+        self.preset.setToolTip("Ctrl+1 … 6, and Ctrl+7 as the file says: which intensities are shown")
         self.preset.activated.connect(self._choose)
         self.level, self.width_edit = NumberEdit(float), NumberEdit(float, minimum=1.0)
         self.level.setToolTip("Level: the intensity that is shown as middle grey")

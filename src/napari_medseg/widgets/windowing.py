@@ -19,8 +19,8 @@ from napari_medseg.widgets.recent import settings_file
 if TYPE_CHECKING:
     from napari_medseg.widgets.session import Session
 
-#: The key of each preset.
-KEYS = {AS_FILE: "Ctrl+0"} | {name: f"Ctrl+{number}" for number, name in enumerate(WINDOWS, start=1)}
+#: The key of each preset; Ctrl+0 does not reach a window of napari.
+KEYS = {name: f"Ctrl+{number}" for number, name in enumerate((*WINDOWS, AS_FILE), start=1)}
 _FILE = "windows.json"
 _NO_UNITS = "This image has no Hounsfield units; set its contrast with level and width."
 _NO_OWN = "The file of this image names no window of its own."
