@@ -107,6 +107,15 @@ def test_classes_that_take_turns_leave_no_gap():
     assert (after[3, 4:16, 4:16] == 2).all()
 
 
+def test_a_class_does_not_take_the_place_of_a_neighbour_that_ends():
+    first, last = np.zeros((2, 20, 60), np.uint8)
+    first[5:15, 5:25] = last[5:15, 5:25] = 1
+    first[5:15, 25:55] = 2
+    after = done(volume_of(first, last), [1, 2])
+    assert (after[:, 5:15, 5:25] == 1).all()
+    assert not (after[:, :, 25:] == 1).any()
+
+
 def test_parts_that_stay_are_not_moved_by_one_that_ends():
     first, last = np.zeros((2, 30, 60), np.uint8)
     first[10:20, 5:15] = first[10:20, 45:55] = last[10:20, 5:15] = 1

@@ -17,7 +17,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,13 @@ class _Pair:
     first: Distances | None
     last: Distances | None
     move: tuple[float, float]
+
+
+class _Way(NamedTuple):
+    """A shape on its way: mixed distances (y, x), and where either drawn slice holds it, moved there."""
+
+    mixed: Distances
+    held: Mask
 
 
 def interpolate(
@@ -176,10 +183,14 @@ def _fill(
     if len(together) > 1:  # their union, which closes the gaps between classes that touch or take turns
         pairs.append(_pair(_holds(first, together), _holds(last, together), spacing))
     for i, part in enumerate(between, start=1):
-        mixed = np.stack([_mix(pair, i / (len(between) + 1), ends, part.shape) for pair in pairs])
-        inside = (mixed > 0).any(axis=0)
+        step = i / (len(between) + 1)
+        ways = [_between(pair, step, ends, part.shape) for pair in pairs]
+        mixed = np.stack([way.mixed for way in ways])
+        held = np.stack([way.held for way in ways[: len(values)]])
+        inside = (mixed > 0).any(axis=0) & held.any(axis=0)
         part[_holds(part, values) & ~inside] = BACKGROUND
-        winner = mixed[: len(values)].argmax(axis=0)
+        # What only the union holds goes to a class that is there in one of the drawn slices, not to any neighbour.
+        winner = np.where(held, mixed[: len(values)], -np.inf).argmax(axis=0)
         part[inside] = np.asarray(values, np.uint8)[winner[inside]]
 
 
@@ -198,21 +209,18 @@ def _move(first: Mask, last: Mask) -> tuple[float, float]:
     return float(rows), float(columns)
 
 
-def _mix(pair: _Pair, step: float, ends: Ends, shape: tuple[int, ...]) -> Distances:
-    """Distances between two slices, ``step`` of the way from the first to the last.
+def _between(pair: _Pair, step: float, ends: Ends, shape: tuple[int, ...]) -> _Way:
+    """A shape between two slices, ``step`` of the way from the first to the last.
 
     A class that is missing in one of them is given the other's distances, less twice its depth: it is gone halfway.
     """
-    first, last = pair.first, pair.last
-    if first is not None and last is not None:
-        here = np.float32(1 - step) * _moved(first, pair.move, step)
-        mixed: Distances = here + np.float32(step) * _moved(last, pair.move, step - 1)
-        return mixed
-    alone, way = (first, step) if first is not None else (last, 1 - step)
+    if pair.first is not None and pair.last is not None:
+        first, last = _moved(pair.first, pair.move, step), _moved(pair.last, pair.move, step - 1)
+        return _Way(np.float32(1 - step) * first + np.float32(step) * last, (first > 0) | (last > 0))
+    alone, way = (pair.first, step) if pair.first is not None else (pair.last, 1 - step)
     if alone is None or ends == "stop":
-        return np.full(shape, -np.inf, np.float32)
-    gone: Distances = alone - np.float32(2 * way) * alone.max()
-    return gone
+        return _Way(np.full(shape, -np.inf, np.float32), np.zeros(shape, bool))
+    return _Way(alone - np.float32(2 * way) * alone.max(), alone > 0)
 
 
 def _moved(distances: Distances, move: tuple[float, float], part: float) -> Distances:
