@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image as Picture
@@ -132,7 +133,34 @@ def test_labels_of_other_images_have_their_sizes_measured(tmp_path: Path) -> Non
         units=("millimeter",) * 3,
     )  # fmt: skip
     rows = measure([path])
-    assert [(r.structure, r.pixels, r.volume_mm3) for r in rows] == [("pancreas", 0, 0.0), ("tumour", 6, 3.0)]
+    sizes = [(r.structure, r.part, r.pixels, r.volume_mm3) for r in rows]
+    assert sizes == [("pancreas", None, 0, 0.0), ("tumour", None, 6, 3.0), ("tumour", 1, 6, 3.0)]
+
+
+def test_structures_of_a_ct_have_its_hounsfield_units_and_lie_on_it(shared_data, tmp_path: Path, capsys) -> None:
+    folder = shared_data / "ct_totalseg_example"
+    labels, image = folder / "example_seg.nii.gz", folder / "example_ct_sm.nii.gz"
+    out = tmp_path / "organs.csv"
+    names = "1=spleen,5=liver"
+    assert main(["measure", str(labels), "--image", str(image), "--classes", names, "--out", str(out)]) == 0
+    assert " ml)" in capsys.readouterr().out
+    grey, mask = (nibabel.load(path) for path in (image, labels))
+    voxel = abs(np.linalg.det(mask.affine[:3, :3]))
+    liver = np.asarray(mask.dataobj) == 5
+    rows = list(csv.DictReader(out.read_text("utf-8").splitlines()))
+    row = next(r for r in rows if r["structure"] == "liver" and r["measure"] == "size")
+    assert float(row["volume_mm3"]) == pytest.approx(liver.sum() * voxel, rel=1e-5)
+    assert float(row["grey_mean"]) == pytest.approx(grey.get_fdata()[liver].mean(), rel=1e-4)
+
+
+def test_labels_that_lie_elsewhere_than_the_image_are_refused(tmp_path: Path) -> None:
+    for name, shift in (("ct", 0.0), ("labels", 40.0)):
+        affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+        affine[0, 3] = shift
+        nibabel.save(nibabel.Nifti1Image(np.ones((5, 6, 7), np.int16), affine), tmp_path / f"{name}.nii.gz")
+    with pytest.raises(ConfigError, match="lie elsewhere in the body"):
+        measure([tmp_path / "labels.nii.gz"], image=tmp_path / "ct.nii.gz")
+    assert measure([tmp_path / "ct.nii.gz"], image=tmp_path / "ct.nii.gz")[0].grey_mean == 1
 
 
 def test_layers_are_known_by_name_or_named(tmp_path: Path) -> None:

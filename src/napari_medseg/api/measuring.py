@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_medseg.data.dataset_file import color_for
 from napari_medseg.data.forms import fovea_of
@@ -18,6 +19,7 @@ from napari_medseg.data.naming import stem_of
 from napari_medseg.errors import ConfigError, DatasetError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.labels import read_labels
+from napari_medseg.io.volume.space import is_same_place
 from napari_medseg.measure.etdrs import Laterality
 from napari_medseg.measure.registry import measure as measure_subject
 from napari_medseg.measure.rows import Row, csv_text
@@ -161,7 +163,9 @@ def subject_of_file(
     if subject.surfaces or options.layers:
         subject = replace(subject, kind="oct")
     if image is not None:
-        subject = _with_image(subject, read(image, kind=options.kind, series=series))
+        read_image = read(image, kind=options.kind, series=series)
+        subject = _with_image(subject, read_image)
+        _check_place(subject, found.affine, read_image)
     return with_options(subject, options)
 
 
@@ -225,7 +229,18 @@ def _with_image(subject: Subject, image: Image) -> Subject:
         )
     if image.spacing is not None:
         subject = replace(subject, space=space_of(len(subject.labels.shape), image.spacing, image.units))
-    return with_scan(replace(subject, kind=image.kind), image.oct)
+    grey = image.data if tuple(image.shape) == image.spatial_shape else None
+    return with_scan(replace(subject, kind=image.kind, grey=grey), image.oct)
+
+
+def _check_place(subject: Subject, affine: npt.NDArray[np.float64] | None, image: Image) -> None:
+    """Raise `ConfigError` where labels say that they lie elsewhere in the body than the image."""
+    if affine is None or image.affine is None or is_same_place(affine, image.affine, image.spatial_shape):
+        return
+    raise ConfigError(
+        f"The labels of '{subject.name}' have as many voxels as the image, but lie elsewhere in the body: name the "
+        "image that they were drawn on."
+    )
 
 
 def _model_surfaces(model: str | os.PathLike[str] | None) -> tuple[Surface, ...]:

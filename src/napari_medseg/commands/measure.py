@@ -1,4 +1,4 @@
-"""``measure``: labels to thickness, the ETDRS grid, areas and volumes, as one table."""
+"""``measure``: labels to thickness, the ETDRS grid, areas, volumes and diameters, as one table."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Register the command."""
-    parser = subparsers.add_parser("measure", help="labels to thickness, areas and volumes, as a table")
+    parser = subparsers.add_parser("measure", help="labels to thickness, areas, volumes and diameters, as a table")
     parser.add_argument("labels", nargs="*", metavar="LABELS", help="label files, e.g. written by predict")
     parser.add_argument("--data", metavar="DIR", help="measure all finished cases of a data set instead")
     parser.add_argument("--out", metavar="CSV", help="where to write the table")
-    parser.add_argument("--image", metavar="I", help="the image of a single label file: spacing, eye, place of B-scans")
+    parser.add_argument("--image", metavar="I", help="the image of a single label file: spacing, grey values, eye")
     parser.add_argument("--model", metavar="MODEL", help="the model that drew the labels: names the layers")
     parser.add_argument(
         "--classes", type=value_names, metavar="VALUE=NAME,...", help="names of the values, where the file has none"
@@ -78,15 +78,19 @@ def as_lines(rows: list[Row]) -> list[str]:
         if row.case != case:
             lines.append(row.case)
             case = row.case
-        lines.append(f"  {row.structure:<20}{_figures(row)}")
+        name = row.structure if row.part is None else f"  part {row.part}"
+        lines.append(f"  {name:<20}{_figures(row)}")
     return lines
 
 
 def _figures(row: Row) -> str:
     if row.measure == "size":
-        size = f"{row.area_mm2:.4g} mm²" if row.area_mm2 is not None else ""
-        size = f"{row.volume_mm3:.4g} mm³" if row.volume_mm3 is not None else size
-        return f"{row.pixels:,} px  {size}".rstrip()
+        return _size(row)
+    if row.measure == "part":
+        axes = f"  {row.long_mm:.1f} × {row.short_mm:.1f} mm" if row.long_mm is not None else ""
+        return f"{_size(row)}{axes}"
+    if row.measure == "line":
+        return f"{row.long_mm:.1f} mm" if row.long_mm is not None else "no spacing"
     mean = f"{row.mean_um:.1f} µm" if row.mean_um is not None else "not known"
     if row.mean_um is None and row.mean_px is not None:
         mean = f"{row.mean_px:.1f} px"
@@ -95,6 +99,14 @@ def _figures(row: Row) -> str:
         return f"mean {mean}  {covered}"
     volume = f"  {row.volume_mm3:.3f} mm³" if row.volume_mm3 is not None else ""
     return f"ETDRS {row.field} {mean}{volume}  {covered}"
+
+
+def _size(row: Row) -> str:
+    size = f"{row.area_mm2:.4g} mm²" if row.area_mm2 is not None else ""
+    if row.volume_mm3 is not None:
+        size = f"{row.volume_mm3:.6g} mm³ ({row.volume_mm3 / 1000:.4g} ml)"
+    grey = "" if row.grey_mean is None else f"  mean {row.grey_mean:.4g}, median {row.grey_median:.4g}"
+    return f"{row.pixels:,} px  {size}{grey}".rstrip()
 
 
 def _fovea(text: str | None) -> tuple[float, float] | None:

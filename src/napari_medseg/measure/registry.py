@@ -1,6 +1,6 @@
 """What is measured of which kind of image.
 
-A further measure (counts, diameters) is a function from a `Subject` to rows and an entry in `MEASURES`.
+A further measure is a function from a `Subject` to rows and an entry in `MEASURES`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 from napari_medseg.measure.retina import thickness_rows
 from napari_medseg.measure.rows import Row
 from napari_medseg.measure.sizes import size_rows
+from napari_medseg.measure.structures import structure_rows
 from napari_medseg.measure.subject import Subject
 from napari_medseg.structures import Kind, Progress
 
 Measurement = Callable[[Subject, Progress | None], list[Row]]
 
-#: Measurements by kind of image; kinds that are not named have the sizes of their classes measured.
-MEASURES: Mapping[Kind, tuple[Measurement, ...]] = {"oct": (thickness_rows, size_rows)}
-_ALWAYS: tuple[Measurement, ...] = (size_rows,)
+#: Measurements by kind of image; kinds that are not named have their structures measured, in volumes part by part.
+MEASURES: Mapping[Kind, tuple[Measurement, ...]] = {"oct": (thickness_rows, size_rows), "slide": (size_rows,)}
+_ALWAYS: tuple[Measurement, ...] = (structure_rows,)
 
 
 def measure(subject: Subject, progress: Progress | None = None) -> list[Row]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-Measure = Literal["thickness", "etdrs", "size"]
+Measure = Literal["thickness", "etdrs", "size", "part", "line"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +21,8 @@ class Row:
     case
         Id of the case, or the label file's name.
     measure
-        ``"thickness"`` (of a B-scan, or with an empty `bscan` of the whole scan), ``"etdrs"``, or ``"size"`` (area or
-        volume of a class).
+        ``"thickness"`` (of a B-scan, or with an empty `bscan` of the whole scan), ``"etdrs"``, ``"size"`` (area or
+        volume of a class), ``"part"`` (of one connected part of a class), or ``"line"`` (a diameter that was drawn).
     structure
         What was measured.
     bscan
@@ -41,6 +41,14 @@ class Row:
         How many columns that is.
     pixels, area_mm2, volume_mm3
         Size: of a class, or the volume of a field.
+    parts, part
+        How many connected parts a class has; the number of this one, from 1, the largest first.
+    grey_mean, grey_sd, grey_median, grey_p5, grey_p95
+        Grey values inside, as `intensities.Intensities`: Hounsfield units of a CT.
+    long_mm, short_mm
+        Diameters of a part in one slice, as `diameters.Diameters`; the length of a drawn line.
+    z, y, x
+        A voxel in the middle of a part or line, from 0.
     note
         What to know about the figures.
     """
@@ -62,6 +70,18 @@ class Row:
     pixels: int | None = None
     area_mm2: float | None = None
     volume_mm3: float | None = None
+    parts: int | None = None
+    part: int | None = None
+    grey_mean: float | None = None
+    grey_sd: float | None = None
+    grey_median: float | None = None
+    grey_p5: float | None = None
+    grey_p95: float | None = None
+    long_mm: float | None = None
+    short_mm: float | None = None
+    z: int | None = None
+    y: int | None = None
+    x: int | None = None
     note: str = ""
 
 
@@ -77,7 +97,7 @@ def csv_text(rows: Sequence[Row]) -> str:
     """The table as CSV: numbers with seven digits, ``yes`` and ``no``, empty cells for what is not known.
 
     >>> csv_text([Row(case="a", measure="size", structure="fluid", pixels=3)]).splitlines()[1]
-    'a,size,fluid,,,,,,,,,,,,3,,,'
+    'a,size,fluid,,,,,,,,,,,,3,,,,,,,,,,,,,,,'
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -31,6 +31,8 @@ class Subject:
         What the values mean.
     space
         True distance of pixels.
+    grey
+        The image's grey values, of the labels' shape; None where they are not known.
     kind
         Decides what is measured.
     surfaces
@@ -51,6 +53,7 @@ class Subject:
     labels: ArrayLike
     classes: tuple[MaskClass, ...]
     space: Space
+    grey: ArrayLike | None = None
     kind: Kind = "image"
     surfaces: tuple[Surface, ...] = ()
     spans: tuple[tuple[str, str], ...] = ()
