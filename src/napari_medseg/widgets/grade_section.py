@@ -57,7 +57,9 @@ class GradeSection(QWidget):
         for name in grades:
             self.grade.addItem(name, name)
         self.grade.blockSignals(False)
-        self.setVisible(bool(grades))
+        if self.parentWidget() is not None or not grades:
+            # Without a panel around it, it would be a window of its own.
+            self.setVisible(bool(grades))
         self._show()
 
     def _show(self, _: Any = None) -> None:
