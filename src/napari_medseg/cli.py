@@ -28,6 +28,7 @@ COMMANDS = (
     "predict",
     "evaluate",
     "measure",
+    "export",
     "reproduce",
     "demo",
 )

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_medseg.errors import MedsegError
+from napari_medseg.errors import ConfigError, MedsegError
 from napari_medseg.io.labels import classes_of, write_labels
 from napari_medseg.io.reading import read, recognise
 from napari_medseg.io.units import unit_name
 from napari_medseg.io.volume.dicom import one_per_series
+from napari_medseg.io.volume.dicom_seg import is_seg_name
+from napari_medseg.io.volume.dicom_seg_writer import write_seg
 from napari_medseg.io.volume.presets import default_limits
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 from napari_medseg.widgets._layers import LABELS_OPACITY, class_colormap, class_features, image_kwargs
@@ -93,12 +95,12 @@ def _as_json(classes: Sequence[MaskClass]) -> list[dict[str, Any]]:
 
 
 def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Writer for npe2: one Labels layer as TIFF or OME-Zarr, with its scale, units and classes.
+    """Writer for npe2: one Labels layer as TIFF, OME-Zarr, NIfTI or DICOM SEG, with its scale, units and classes.
 
     Parameters
     ----------
     path
-        Ends in ``.tif``, ``.tiff`` or ``.zarr``.
+        Ends in ``.tif``, ``.tiff``, ``.zarr``, ``.nii``, ``.nii.gz`` or ``.dcm``.
     data
         Integer array, or a list of levels of which the finest is written.
     attributes
@@ -112,11 +114,34 @@ def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str
     ------
     WriteError
         The disk is full, the folder read-only, or the labels are no integers.
+    ConfigError, ReadError
+        A DICOM SEG has no series to refer to, or the extra ``dicom-seg`` is not installed.
     """
     # napari hands over the levels of a multiscale layer as a sequence that is not an array.
     labels = data[0] if attributes.get("multiscale") else data
     spacing, units = _spacing(attributes)
-    write_labels(path, labels, classes=layer_classes(attributes), spacing=spacing, units=units)
+    facts = attributes.get("metadata", {}).get("medseg", {})
+    if is_seg_name(Path(path)):
+        from napari_medseg.api.exporting import numbered_classes
+
+        source = facts.get("source")
+        if source is None:
+            raise ConfigError(
+                f"'{attributes.get('name')}' was not made on a DICOM series, which a DICOM SEG must refer to: "
+                "save it as NIfTI, or run 'napari-medseg export' with --image."
+            )
+        write_seg(
+            Path(path),
+            labels,
+            classes=layer_classes(attributes) or numbered_classes(np.asarray(labels)),
+            source=Path(source),
+            series=facts.get("source_series"),
+            model=str(attributes.get("metadata", {}).get("prediction", "")),
+        )
+        return [path]
+    write_labels(
+        path, labels, classes=layer_classes(attributes), spacing=spacing, units=units, affine=facts.get("affine")
+    )
     return [path]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_medseg.api.evaluation import evaluate
+    from napari_medseg.api.exporting import export_dataset, export_labels, labels_onto
     from napari_medseg.api.measuring import MeasureOptions, measure
     from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict
     from napari_medseg.api.prediction_files import predict_files
@@ -29,6 +30,9 @@ _HOMES = {
     "predict_files": "napari_medseg.api.prediction_files",
     "MeasureOptions": "napari_medseg.api.measuring",
     "measure": "napari_medseg.api.measuring",
+    "export_dataset": "napari_medseg.api.exporting",
+    "export_labels": "napari_medseg.api.exporting",
+    "labels_onto": "napari_medseg.api.exporting",
     "evaluate": "napari_medseg.api.evaluation",
     "reproduce": "napari_medseg.api.reproduction",
 }
@@ -40,6 +44,9 @@ __all__ = [
     "describe",
     "estimate",
     "evaluate",
+    "export_dataset",
+    "export_labels",
+    "labels_onto",
     "load_model",
     "measure",
     "predict",

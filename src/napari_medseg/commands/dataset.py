@@ -1,4 +1,4 @@
-"""``dataset``: make, import, merge, check and split data sets."""
+"""``dataset``: make, import, merge, check, split and export data sets."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def add_parser(subparsers: Any) -> None:
     check = _add_action(actions, "check", _check, "list every fault with its row and its mend")
     check.add_argument("--repair", action="store_true", help="first mend what a crash or an old table left")
     split = _add_action(actions, "split", _split, "draw train, val and test by group into the table")
+    export = _add_action(actions, "export", _export, "labels of all finished cases for other programs, a file each")
+    export.add_argument("--out", required=True, metavar="DIR")
+    export.add_argument(
+        "--format", choices=("nifti", "seg", "tiff", "zarr"), default="nifti", help="seg: DICOM SEG of DICOM series"
+    )
     split.add_argument("--fractions", type=_numbers, default=None, metavar="A,B,C", help="default: 0.6,0.2,0.2")
     split.add_argument("--seed", type=int, default=0)
     split.add_argument("--redraw", action="store_true", help="draw cases that have a split anew as well")
@@ -224,6 +229,16 @@ def _split(args: argparse.Namespace) -> Result:
     dataset = Dataset.open(args.path)
     dataset.split(args.fractions or FRACTIONS, args.seed, redraw=args.redraw)
     return _described(dataset, "Split")
+
+
+def _export(args: argparse.Namespace) -> Result:
+    from napari_medseg.api.exporting import export_dataset
+    from napari_medseg.data.dataset import Dataset
+
+    written = export_dataset(Dataset.open(args.path), args.out, format=args.format)
+    notes = [f"{one.path.name}: {note}" for one in written for note in one.notes]
+    document = {"files": [str(one.path) for one in written], "notes": notes}
+    return Result(document=document, text="\n".join([*notes, f"{len(written)} files in {args.out}"]))
 
 
 def _described(dataset: Dataset, verb: str) -> Result:

@@ -16,10 +16,13 @@ import numpy.typing as npt
 from napari_medseg.errors import MedsegError, ReadError, WriteError
 from napari_medseg.io import ome_zarr, raster, tiff
 from napari_medseg.io.lazy import LazyArray, first_line
+from napari_medseg.io.oct.dicom import sop_class_of
 from napari_medseg.io.ome_tiff import write_ome_tiff
 from napari_medseg.io.pyramid import halved_by_choice, write_pyramid
 from napari_medseg.io.reading import EAGER_BYTES, recognise
-from napari_medseg.io.volume import nifti, nrrd
+from napari_medseg.io.volume import dicom, nifti, nrrd
+from napari_medseg.io.volume.dicom_seg import SEG_CLASSES, read_seg
+from napari_medseg.io.volume.nifti_writer import is_nifti_name, write_nifti
 from napari_medseg.io.writing import is_zarr_name
 from napari_medseg.structures import ArrayLike, Image, MaskClass
 
@@ -102,6 +105,10 @@ def _read_numbers(path: Path, format_name: str) -> Image:
         return ome_zarr.read_ome_zarr(path, None)
     if format_name in _VOLUMES:
         return _VOLUMES[format_name].read(path, None)
+    if format_name == dicom.FORMAT.name and not path.is_dir():
+        if sop_class_of(path) not in SEG_CLASSES:
+            raise ReadError(f"{path} is a DICOM picture, not labels: name a DICOM SEG or another label file.")
+        return read_seg(path)
     if format_name != raster.FORMAT.name:
         raise ReadError(f"{path} is a folder of files, not one label image: name a file or an OME-Zarr folder.")
     with path.open("rb") as file:
@@ -169,13 +176,15 @@ def write_labels(
     units: tuple[str, ...] | None = None,
     source: str | None = None,
     axes: str | None = None,
+    affine: npt.NDArray[np.float64] | None = None,
 ) -> Path:
     """Write a label image in one step; large or lazy ones piece by piece.
 
     Parameters
     ----------
     path
-        ``name.tif``: OME-TIFF, compressed; ``name.zarr``: OME-Zarr 0.5 label with levels each half the size.
+        ``name.tif``: OME-TIFF, compressed; ``name.zarr``: OME-Zarr 0.5 label with levels each half the size;
+        ``name.nii``, ``name.nii.gz``: NIfTI.
     labels
         Integer or boolean array of axes `axes`; numpy, zarr or lazy.
     classes
@@ -186,6 +195,8 @@ def write_labels(
         The image that the labels belong to, as a path relative to `path`.
     axes
         Default: ``"yx"``, ``"zyx"`` or ``"tzyx"`` by the number of axes.
+    affine
+        Where the voxels lie, as in `structures.Image`; kept by NIfTI alone.
 
     Returns
     -------
@@ -213,6 +224,8 @@ def write_labels(
         )
     if kind == "b":
         labels = np.asarray(labels[...]).astype(np.uint8)
+    if is_nifti_name(place):
+        return write_nifti(place, labels, affine=affine, spacing=spacing, units=units, classes=classes)
     if is_zarr_name(place):
         attributes = {"image-label": _image_label(classes, source)}
         write_pyramid(

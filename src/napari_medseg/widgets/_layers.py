@@ -106,7 +106,10 @@ def space_facts(source: Layer) -> dict[str, Any]:
     """What a layer beside `source` keeps of its place in the world and the eye; for ``metadata["medseg"]``."""
     facts = source.metadata.get("medseg", {})
     kept = ("kind", "spacing", "units", "affine", "laterality", "pattern", "positions", "fundus")
-    return {key: facts[key] for key in kept if key in facts}
+    # Files are found again by what they were drawn on: a DICOM SEG refers to its series.
+    path = source.metadata.get("path")
+    drawn_on = {} if path is None else {"source": path, "source_series": source.metadata.get("series")}
+    return {key: facts[key] for key in kept if key in facts} | drawn_on
 
 
 def show_window(layer: ImageLayer, limits: tuple[float, float]) -> None:

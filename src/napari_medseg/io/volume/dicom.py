@@ -17,7 +17,8 @@ from napari_medseg.io.lazy import LazyArray
 from napari_medseg.io.oct.dicom import OPT_CLASS, is_dicom, sop_class_of
 from napari_medseg.io.units import PIXEL
 from napari_medseg.io.volume.dicom_header import Slice, series_of, slices_of
-from napari_medseg.io.volume.dicom_pixels import SliceLoader, common_type
+from napari_medseg.io.volume.dicom_pixels import EvenLoader, SliceLoader, common_type
+from napari_medseg.io.volume.dicom_seg import SEG_CLASSES, read_seg
 from napari_medseg.io.volume.dicom_stack import Stack, stacks_of
 from napari_medseg.io.volume.presets import WINDOW_KEY
 from napari_medseg.io.volume.space import is_usable, spacing_of
@@ -113,13 +114,40 @@ def read_dicom(path: Path, series: int | None) -> Image:
     ReadError
         There are no pictures in it, they are coloured, or their headers are damaged.
     """
+    if not path.is_dir() and sop_class_of(path) in SEG_CLASSES:
+        return read_seg(path)
     slices, told = _gathered(path)
     stacks = stacks_of(slices)
+    number, names = _chosen(path, stacks, series)
+    return _image(path, stacks, number, names, told)
+
+
+def _chosen(path: Path, stacks: list[Stack], series: int | None) -> tuple[int, tuple[str, ...]]:
+    """Number of the stack that is asked for, and the names of all."""
     names = tuple(_name(stack) for stack in stacks)
     number = choose_series(path, series, names)
     if series is None and not path.is_dir():
         number = next(i for i, stack in enumerate(stacks) if any(one.path == path for one in stack.present))
-    return _image(path, stacks, number, names, told)
+    return number, names
+
+
+def series_slices(path: Path, series: int | None) -> tuple[Slice | None, ...]:
+    """Where each slice of the image comes from that `read_dicom` returns; None for a missing one.
+
+    Raises
+    ------
+    ReadError
+        As `read_dicom`; and where the image was resampled, so that its slices are none of the series.
+    """
+    head = _head(path) if not path.is_dir() else b""
+    if not (_is_dicom_folder(path) if path.is_dir() else is_dicom(head)):
+        raise ReadError(f"{path} is no DICOM series, which a DICOM SEG must refer to: name the series' folder.")
+    slices, _ = _gathered(path)
+    stacks = stacks_of(slices)
+    stack = stacks[_chosen(path, stacks, series)[0]]
+    if stack.is_resampled:
+        raise ReadError(f"{path} was resampled, so its slices are none of the series: export NIfTI instead.")
+    return stack.slices
 
 
 def _gathered(path: Path) -> tuple[list[Slice], list[str]]:
@@ -171,10 +199,10 @@ def _name(stack: Stack) -> str:
     """Description, size, distances and phase, for a person to choose by."""
     first = stack.present[0]
     parts = [first.description or f"{first.modality or 'Series'} {first.series_number}".strip()]
-    parts.append(" × ".join(map(str, (first.columns, first.rows, len(stack.slices)))))
+    parts.append(" × ".join(map(str, (first.columns, first.rows, stack.count))))
     if stack.affine is not None and is_usable(stack.affine):
         # A single slice has no distance to others.
-        steps = spacing_of(stack.affine)[1 if len(stack.slices) == 1 else 0 :][::-1]
+        steps = spacing_of(stack.affine)[1 if stack.count == 1 else 0 :][::-1]
         parts.append(" × ".join(f"{step:.3g}" for step in steps) + " mm")
     return ", ".join([*parts, *([stack.variant] if stack.variant else [])])
 
@@ -183,15 +211,18 @@ def _image(path: Path, stacks: list[Stack], number: int, names: tuple[str, ...],
     stack = stacks[number]
     present = stack.present
     first = present[0]
-    shape = (len(stack.slices), first.rows, first.columns)
+    shape = (stack.count, first.rows, first.columns)
     if shape[0] * shape[1] * shape[2] > LARGEST_VOXELS:
         raise ReadError(f"{first.path} says it holds {' × '.join(map(str, shape))} voxels: it is damaged.")
     dtype = common_type(present)
-    voxels = LazyArray(shape, dtype, SliceLoader(stack.slices, dtype), source=str(path), chunks=(1, *shape[1:]))
+    slices = SliceLoader(stack.slices, dtype)
+    load = EvenLoader(slices, stack.depths) if stack.is_resampled else slices
+    voxels = LazyArray(shape, dtype, load, source=str(path), chunks=(1, *shape[1:]))
     image = volume_image(
         path,
         voxels,
         stack.affine,
+        name=f"{path.name} (resampled)" if stack.is_resampled else path.name,
         kind=_KINDS.get(first.modality, "image"),
         series=number,
         series_names=names,

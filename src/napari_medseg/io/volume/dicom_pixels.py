@@ -19,6 +19,8 @@ from napari_medseg.io.volume.dicom_header import Slice, Values
 AIR = -1024
 #: Decoded volumes up to this size are kept, so that views from the side are quick after the first.
 _KEPT_BYTES = 2**31
+#: Planes this near to a slice, as a share of the distance between slices, are that slice.
+_ON_SLICE = 0.01
 
 Pixels = npt.NDArray[Any]
 #: Transfer syntaxes that a codec of imagecodecs reads where pydicom has no plugin.
@@ -142,6 +144,42 @@ class SliceLoader:
         if stored.shape != self._shape[1:]:
             raise ReadError(f"{one.path} holds another number of pixels than it says: it may be damaged.")
         return rescaled(stored, one, self._dtype)
+
+
+class EvenLoader:
+    """Planes at even distances, each mixed of the two slices next to it by how near they are.
+
+    Parameters
+    ----------
+    slices
+        Loads blocks of the slices as they are.
+    places
+        Where each slice lies, in planes from 0, increasing.
+    """
+
+    def __init__(self, slices: SliceLoader, places: Sequence[float]) -> None:
+        self._slices = slices
+        self._places = np.asarray(places, np.float64)
+
+    def __call__(self, block: Block) -> Pixels:
+        """Values of a block (z, y, x)."""
+        return np.stack([self._plane(plane, block[1:]) for plane in range(block[0].start, block[0].stop)])
+
+    def _plane(self, plane: int, inside: Block) -> Pixels:
+        last = len(self._places) - 1
+        above = int(np.clip(np.searchsorted(self._places, plane), 1, last))
+        low, high = self._places[above - 1 : above + 1]
+        share = float(np.clip((plane - low) / (high - low), 0.0, 1.0))
+        # Rounded places are no reason to mix a slice with its neighbour.
+        share = round(share) if min(share, 1 - share) < _ON_SLICE else share
+        if share in (0.0, 1.0):
+            index = above if share else above - 1
+            pixels: Pixels = self._slices((slice(index, index + 1), *inside))[0]
+            return pixels
+        pair = self._slices((slice(above - 1, above + 1), *inside))
+        mixed = (1 - share) * pair[0] + share * pair[1].astype(np.float64)
+        between: Pixels = (np.rint(mixed) if pair.dtype.kind in "iu" else mixed).astype(pair.dtype)
+        return between
 
 
 def decoded(one: Slice) -> Pixels:

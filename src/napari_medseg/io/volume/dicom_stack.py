@@ -4,6 +4,7 @@ Neither file names nor instance numbers decide (both are reversed, shuffled or r
 the slices along their common normal. The distance between slices is the median of what lies between them, never
 "SliceThickness", which is another thing where slices overlap or leave gaps. Nothing is stretched: where slices are
 missing, empty ones take their places; where distances vary, none is claimed and every even part is offered by itself.
+In both cases the stack resampled to even distances is offered too, for a person to choose.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _MULTIPLE = 0.05
 _SAME_PLACE = 1e-3
 #: Fewer slices are no part worth offering by itself.
 _LEAST_PART = 3
+#: Planes per slice that resampling may make.
+_MOST_PLANES = 4
 #: Slices may slip sideways by this many pixels before somebody is told.
 _SLIP_PIXELS = 1.0
 
@@ -43,6 +46,9 @@ class Stack:
         As `Image.affine`; None where places are unknown or uneven.
     in_plane
         Millimetres between rows and columns where `affine` is None and these are known.
+    depths, resampled_to
+        For a stack that is resampled to even distances: where its slices lie, counted in planes of the result from 0,
+        and how many planes that has. Empty and 0 for others.
     variant
         What tells it from other stacks of the same series, for people; empty where there is no other.
     """
@@ -50,8 +56,20 @@ class Stack:
     slices: tuple[Slice | None, ...]
     affine: Affine | None
     in_plane: tuple[float, ...] | None = None
+    depths: tuple[float, ...] = ()
+    resampled_to: int = 0
     variant: str = ""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def is_resampled(self) -> bool:
+        """Whether its planes are interpolated between the slices."""
+        return bool(self.depths)
+
+    @property
+    def count(self) -> int:
+        """Planes along the stack."""
+        return self.resampled_to or len(self.slices)
 
     @property
     def present(self) -> list[Slice]:
@@ -181,7 +199,8 @@ def _ordered(group: list[Slice]) -> list[Stack]:
     steps = np.round(gaps / usual)
     if np.all(np.abs(gaps - steps * usual) <= _MULTIPLE * usual * np.maximum(steps, 1)) and steps.min() >= 1:
         if steps.sum() <= 2 * len(gaps):
-            return [_with_missing(in_order, [0, *np.cumsum(steps).astype(int).tolist()], depths)]
+            indices = [0, *np.cumsum(steps).astype(int).tolist()]
+            return [_with_missing(in_order, indices, depths), _evened(in_order, depths, indices[-1] + 1)]
     return _uneven(in_order, gaps, depths)
 
 
@@ -218,16 +237,17 @@ def _with_missing(in_order: Sequence[Slice], indices: Sequence[int], depths: npt
     many = len(lost) > 1
     warning = (
         f"{len(lost)} slice{'s are' if many else ' is'} missing (at {shown} mm along the stack): "
-        f"{'empty slices take their places' if many else 'an empty slice takes its place'}, so that sizes stay right."
+        f"{'empty slices take their places' if many else 'an empty slice takes its place'}, so that sizes stay right. "
+        "The image with interpolated slices can be chosen instead."
     )
-    return _placed(in_order, indices, [warning])
+    return replace(_placed(in_order, indices, [warning]), variant="empty where slices are missing")
 
 
 def _uneven(in_order: Sequence[Slice], gaps: npt.NDArray[np.float64], depths: npt.NDArray[np.float64]) -> list[Stack]:
     """The whole without a distance, and the parts that have one."""
     warning = (
         f"The distance between its slices varies from {gaps.min():.4g} to {gaps.max():.4g} mm, so it is counted in "
-        "slices: heights and volumes are not known. Choose an even part of the series where it has one."
+        "slices: heights and volumes are not known. Choose the image resampled to even distances, or an even part."
     )
     whole = Stack(
         slices=tuple(in_order), affine=None, in_plane=in_order[0].spacing, variant="all slices", warnings=(warning,)
@@ -239,7 +259,30 @@ def _uneven(in_order: Sequence[Slice], gaps: npt.NDArray[np.float64], depths: np
             name = f"even part from {depths[start]:.1f} to {depths[start + len(alike)]:.1f} mm"
             parts.append(replace(_placed(part, range(len(part))), variant=name))
         start += len(alike)
-    return [whole, *parts]
+    # Steps of the smallest distance lose nothing, unless one slice lies all too near to another.
+    step = max(float(gaps.min()), float(depths[-1] - depths[0]) / (_MOST_PLANES * len(in_order)))
+    return [whole, _evened(in_order, depths, round((depths[-1] - depths[0]) / step) + 1), *parts]
+
+
+def _evened(in_order: Sequence[Slice], depths: npt.NDArray[np.float64], count: int) -> Stack:
+    """The same stretch in planes at even distances, interpolated between the slices next to each."""
+    height = float(depths[-1] - depths[0])
+    step = height / (count - 1)
+    ends = _placed([in_order[0], in_order[-1]], [0, count - 1])
+    places = tuple(((depths - depths[0]) / step).tolist())
+    wide = float(np.diff(depths).max())
+    warning = (
+        f"Resampled: {len(in_order)} slices at uneven distances became {count} planes {step:.4g} mm apart, "
+        f"interpolated over gaps of up to {wide:.4g} mm; what lies in a gap is a guess."
+    )
+    return Stack(
+        slices=tuple(in_order),
+        affine=ends.affine,
+        depths=places,
+        resampled_to=count,
+        variant="resampled to even distances",
+        warnings=(warning, *ends.warnings),
+    )
 
 
 def _kinds_of(gaps: npt.NDArray[np.float64]) -> list[int]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +30,11 @@ _MAGIC = ((slice(344, 348), b"n+1\0"), (slice(4, 12), b"n+2\0\r\n\032\n"))
 _HEADER_BYTES = 540
 #: Units of length by NIfTI's code; unknown counts as millimetres, as everywhere.
 _MILLIMETERS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: Under which an image's metadata keeps the classes of labels as JSON, as the other formats of labels do.
+CLASSES_KEY = "classes"
+#: What a comment in the header is called that names classes.
+EXTENSION_KEY = "napari-medseg-classes"
 
 
 def _recognises(path: Path, head: bytes) -> bool:
@@ -45,8 +52,9 @@ def _version(path: Path, head: bytes) -> int | None:
     return next((number for number, (where, magic) in enumerate(_MAGIC, 1) if head[where] == magic), None)
 
 
-def _opened(path: Path) -> Nifti1Image:
-    """Header and lazy data, whatever the file is called."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Nifti1Image]:
+    """Header and lazy data, whatever the file is called; the file is closed when the block ends."""
     from nibabel.fileholders import FileHolder
     from nibabel.nifti1 import Nifti1Image
     from nibabel.nifti2 import Nifti2Image
@@ -55,8 +63,8 @@ def _opened(path: Path) -> Nifti1Image:
         head = stream.read(_HEADER_BYTES)
     is_packed = head.startswith(_GZIP)
     kind = Nifti2Image if _version(path, head) == 2 else Nifti1Image
-    file = gzip.open(path) if is_packed else path.open("rb")
-    return kind.from_file_map({"image": FileHolder(fileobj=file)}, mmap=False)
+    with gzip.open(path) if is_packed else path.open("rb") as file:
+        yield kind.from_file_map({"image": FileHolder(fileobj=file)}, mmap=False)
 
 
 class _Voxels:
@@ -74,12 +82,11 @@ class _Voxels:
 
     def _read(self) -> npt.NDArray[Any]:
         path, volume, view, dtype = self._arguments
-        stored = _opened(path).dataobj
-        index = (slice(None),) * 3 + (volume,) + (0,) * (len(stored.shape) - 4)
-        if _is_scaled(stored):
-            values = stored[index[: len(stored.shape)]]
-        else:
-            values = stored.get_unscaled()[index[: len(stored.shape)]]
+        with _opened(path) as image:
+            stored = image.dataobj
+            index = ((slice(None),) * 3 + (volume,) + (0,) * (len(stored.shape) - 4))[: len(stored.shape)]
+            # A copy, because plain slices may be views of a buffer that ends with the file.
+            values = np.array(stored[index] if _is_scaled(stored) else stored.get_unscaled()[index])
         values = values.reshape(values.shape + (1,) * (3 - values.ndim))
         return np.ascontiguousarray(view.of(values)).astype(dtype, copy=False)
 
@@ -108,7 +115,12 @@ def read_nifti(path: Path, series: int | None) -> Image:
     ReadError
         The file is cut short, or its voxels are colours or complex numbers.
     """
-    stored = _opened(path)
+    with _opened(path) as stored:
+        return _image(path, stored, series)
+
+
+def _image(path: Path, stored: Nifti1Image, series: int | None) -> Image:
+    """The image of an open file; nothing but its header is read here."""
     header, shape = stored.header, stored.shape
     if len(shape) < 2 or np.prod(shape, dtype=np.float64) > LARGEST_VOXELS or min(shape) < 1:
         raise ReadError(f"{path} says it holds {' × '.join(map(str, shape))} voxels: it is damaged.")
@@ -121,7 +133,7 @@ def read_nifti(path: Path, series: int | None) -> Image:
     if header.get_data_dtype().kind not in "iuf":
         raise ReadError(f"{path} holds colours or complex numbers, not grey values: save one value per voxel.")
     affine, warnings = _affine(stored)
-    view, placed = nearest_view(affine if is_usable(affine) else _RAS_TO_LPS, shape)
+    view, placed = nearest_view(affine if is_usable(affine) else RAS_TO_LPS, shape)
     dtype = header.get_data_dtype().newbyteorder("=")
     if dtype.kind == "f" or _is_scaled(stored.dataobj):
         dtype = np.dtype(np.float32)
@@ -134,14 +146,31 @@ def read_nifti(path: Path, series: int | None) -> Image:
         series=number,
         series_names=names,
         warnings=warnings,
+        metadata={CLASSES_KEY: classes} if (classes := _classes_text(header)) else {},
     )
+
+
+def _classes_text(header: Any) -> str:
+    """JSON of the classes that `nifti_writer` kept in an extension of the header; empty where there is none."""
+    for extension in header.extensions:
+        text = bytes(extension.get_content() or b"").rstrip(b"\0").decode("utf-8", "replace")
+        if not text.startswith("{"):
+            continue
+        try:
+            kept = json.loads(text).get(EXTENSION_KEY)
+        except json.JSONDecodeError:
+            # Another program's words.
+            continue
+        if kept is not None:
+            return json.dumps(kept)
+    return ""
 
 
 def _affine(stored: Nifti1Image) -> tuple[Affine, list[str]]:
     """The file's index (i, j, k, 1) to millimetres (left, posterior, superior, 1), and what is odd about it."""
     header = stored.header
     unit = _MILLIMETERS.get(int(header["xyzt_units"]) & 7, 1.0)
-    affine = _RAS_TO_LPS @ np.asarray(stored.affine, np.float64)
+    affine = RAS_TO_LPS @ np.asarray(stored.affine, np.float64)
     affine[:3] *= unit
     if int(header["qform_code"]) or int(header["sform_code"]):
         return affine, []
