@@ -68,12 +68,12 @@ class ClassLocks:
         inner = tuple(_extent(changed, axis) for axis in range(changed.ndim))
         count = int(np.count_nonzero(changed))
         if count:
-            before = present[inner].copy()
-            after = np.where(changed[inner], values[inner], before)
             # An entry is whatever `layer.data[place] = values` takes, so a box will do.
             within = tuple(slice(p.start + i.start, p.start + i.stop) for p, i in zip(place, inner, strict=True))
+            mask = changed[inner]
+            before, after = (_Pixels(self._layer, within, mask, full[inner]) for full in (present, values))
             self._layer._save_history((within, before, after))
-            self._layer.data[within] = after
+            self._layer.data[within][mask] = values[inner][mask]
             self._layer.refresh()
         return count
 
@@ -108,6 +108,34 @@ class ClassLocks:
 
     def _is_locked(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return np.isin(values, list(self.locked))
+
+
+class _Pixels:
+    """Some pixels of a box, for napari's history: a hundred steps of a whole volume would fill the memory.
+
+    Parameters
+    ----------
+    layer, place
+        The box of a layer's labels.
+    mask
+        bool, the box's shape: which pixels are meant.
+    values
+        The box's shape: what they hold.
+    """
+
+    def __init__(
+        self, layer: Labels, place: tuple[slice, ...], mask: npt.NDArray[np.bool_], values: npt.NDArray[np.uint8]
+    ) -> None:
+        self._layer, self._place, self._shape = layer, place, mask.shape
+        self._mask = np.packbits(mask)
+        self._values = values[mask]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """The box as it is now, with these pixels in it: numpy asks when it is put back."""
+        box: npt.NDArray[Any] = np.array(self._layer.data[self._place], dtype)
+        mask = np.unpackbits(self._mask, count=box.size).astype(bool).reshape(self._shape)
+        box[mask] = self._values
+        return box
 
 
 def _extent(mask: npt.NDArray[np.bool_], axis: int) -> slice:

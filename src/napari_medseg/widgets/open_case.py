@@ -250,7 +250,7 @@ class OpenCase(QObject):
 
     def is_looked_at(self) -> bool:
         """Whether any pixel holds a class or background."""
-        return bool((self.labels.data != NOT_LOOKED_AT).any())
+        return bool(self.labels.data.min(initial=NOT_LOOKED_AT) < NOT_LOOKED_AT)
 
     def follow_row(self) -> None:
         """Go on with the row as the data set has it, after it was changed together with others."""

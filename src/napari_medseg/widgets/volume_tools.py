@@ -25,6 +25,7 @@ from napari_medseg.errors import AnnotationError
 from napari_medseg.io.units import millimeters
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, MaskClass, Progress
 from napari_medseg.widgets._layers import true_space
+from napari_medseg.widgets.areas import size_text
 from napari_medseg.widgets.change_preview import ChangePreview
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.locks import ClassLocks
@@ -315,10 +316,9 @@ class VolumeTools(QObject):
     def size_text(self, voxels: int) -> str:
         """Voxels, and their volume where the spacing is known in millimetres."""
         counted = f"{voxels:,} voxel{'' if voxels == 1 else 's'}"
-        size = voxels * self._voxel_size(3)
-        if self._spacing is None:
-            return counted
-        return f"{counted} ({size / 1000:.3g} ml)" if size >= 100 else f"{counted} ({size:.3g} mm³)"
+        # mm³ as µm³, which the panel's other sizes are counted in.
+        size = size_text(1e9 * voxels * self._voxel_size(3), 3)
+        return counted if self._spacing is None else f"{counted} ({size})"
 
     @property
     def _data(self) -> npt.NDArray[np.uint8]:
