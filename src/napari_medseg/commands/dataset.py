@@ -88,6 +88,11 @@ def _add_import(actions: Any) -> None:
         action="store_true",
         help="OCT: take the scanner's own layers as drafts",
     )
+    parser.add_argument(
+        "--resample-masks",
+        action="store_true",
+        help="bring masks on another grid onto their image, and say what changed",
+    )
     parser.add_argument("--source-value", default="", metavar="NAME", help="source of all cases, e.g. the device")
     parser.add_argument("--name", help="default: the folder's name")
     parser.add_argument("--kind", default="image", help="image, slide, oct, ct, mr or ultrasound")
@@ -175,6 +180,7 @@ def _import(args: argparse.Namespace) -> Result:
         format=args.format,
         name=args.name,
         kind=args.kind,
+        resample_masks=args.resample_masks,
         say=remarks.append,
     )
     if args.device_layers:

@@ -52,6 +52,7 @@ def import_dataset(
     format: str | None = None,
     name: str | None = None,
     kind: Kind = "image",
+    resample_masks: bool = False,
     say: Say | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -94,8 +95,11 @@ def import_dataset(
         ``folders`` (default) or ``folders-per-class``: a sub-folder per tag.
     name, kind
         Of the data set; named after `source` when None.
+    resample_masks
+        Bring masks that lie on another grid onto their image's (nearest voxel); `say` is told what that changed. When
+        not set they are refused, unless no voxel changes by it.
     say
-        Called with remarks about what was left out.
+        Called with remarks about what was left out or resampled.
     progress
         Called with (done, total, text).
 
@@ -149,6 +153,8 @@ def import_dataset(
         implies=implies or {},
         grades=grades,
         layers=layers,
+        resample=resample_masks,
+        say=options.say,
         progress=progress or _no_progress,
     )
 

@@ -13,17 +13,17 @@ from napari_medseg.data.cases_table import write_cases
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import check_info, tag_classes, write_info
 from napari_medseg.data.history import History, author_name, now
-from napari_medseg.data.importing.plan import PlannedCase, refuse
+from napari_medseg.data.importing.mask_grid import mask_on_image
+from napari_medseg.data.importing.plan import PlannedCase, Say, refuse
 from napari_medseg.data.importing.values import ValueMap, map_values, values_in
-from napari_medseg.data.label_files import bands, shape_text
+from napari_medseg.data.label_files import bands
 from napari_medseg.data.layers import surfaces_of_layers, with_structure_colors
 from napari_medseg.data.making import made_at_once, refuse_full_folder
 from napari_medseg.data.rows import COLUMNS
 from napari_medseg.data.scan_columns import SCAN_COLUMNS, check_laterality, parse_spacing, with_spacing
 from napari_medseg.data.table import Table
-from napari_medseg.errors import DatasetError, MedsegError
-from napari_medseg.io import read, read_labels, write_labels
-from napari_medseg.io.volume.space import is_same_place
+from napari_medseg.errors import MedsegError
+from napari_medseg.io import read, write_labels
 from napari_medseg.structures import DatasetInfo, Image, Kind, Progress
 
 
@@ -47,9 +47,13 @@ def write_dataset(
     implies: Mapping[str, str],
     grades: Sequence[str],
     layers: Sequence[str],
+    resample: bool,
+    say: Say,
     progress: Progress,
 ) -> Dataset:
     """Look at every file, then write everything under another name and rename it.
+
+    `resample`: bring masks on another grid onto their image's; `say` is told what that did to each.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def write_dataset(
         `out` cannot be written.
     """
     refuse_full_folder(out)
-    seen = _look(cases, kind, progress)
+    seen = _look(cases, kind, resample, say, progress)
     values = map_values(classes, ignore, instances, {value for s in seen for value in s.values})
     surfaces = surfaces_of_layers(layers, values.classes)
     _refuse_undeclared(cases, seen, values)
@@ -74,11 +78,11 @@ def write_dataset(
     )
     check_info(info)
     with made_at_once(out) as folder:
-        _write(folder, out, cases, seen, values, info, progress)
+        _write(folder, out, cases, seen, values, info, resample, progress)
     return Dataset.open(out)
 
 
-def _look(cases: Sequence[PlannedCase], kind: Kind, progress: Progress) -> list[_Seen]:
+def _look(cases: Sequence[PlannedCase], kind: Kind, resample: bool, say: Say, progress: Progress) -> list[_Seen]:
     seen, problems = [], []
     for number, case in enumerate(cases):
         progress(number, 2 * len(cases), f"Looking at {case.image.name}")
@@ -86,29 +90,18 @@ def _look(cases: Sequence[PlannedCase], kind: Kind, progress: Progress) -> list[
             check_laterality(case.cells.get("laterality", ""))
             image = read(case.image, kind=None if kind == "image" else kind)
             image = with_spacing(image, parse_spacing(case.cells.get("spacing", "")))
-            values = frozenset(_mask_values(case.mask, image)) if case.mask is not None else frozenset()
+            values: frozenset[int] = frozenset()
+            if case.mask is not None:
+                labels, told = mask_on_image(case.mask, image, resample=resample)
+                values = frozenset(value for band in bands(labels) for value in values_in(band))
+                if told:
+                    say(told)
             seen.append(_Seen(image, values))
         except MedsegError as error:
             place = f"{case.image.name}: " if case.image.name not in str(error) else ""
             problems.append(f"{place}{str(error).rstrip('.')}")
     refuse(problems)
     return seen
-
-
-def _mask_values(mask: Path, image: Image) -> set[int]:
-    found = read_labels(mask)
-    labels = found.labels
-    if tuple(labels.shape) != image.spatial_shape:
-        raise DatasetError(
-            f"mask {mask} has {shape_text(tuple(labels.shape))} pixels but its image {shape_text(image.spatial_shape)}"
-        )
-    here, there = image.affine, found.affine
-    if here is not None and there is not None and not is_same_place(here, there, image.spatial_shape):
-        raise DatasetError(
-            f"mask {mask} lies elsewhere in the body than its image: resample it onto the image, or, if only its "
-            "header is wrong, copy the image's header"
-        )
-    return {value for band in bands(labels) for value in values_in(band)}
 
 
 def _refuse_undeclared(cases: Sequence[PlannedCase], seen: Sequence[_Seen], values: ValueMap) -> None:
@@ -134,6 +127,7 @@ def _write(
     seen: Sequence[_Seen],
     values: ValueMap,
     info: DatasetInfo,
+    resample: bool,
     progress: Progress,
 ) -> None:
     (folder / "labels").mkdir()
@@ -142,7 +136,7 @@ def _write(
         progress(len(cases) + number, 2 * len(cases), f"Writing {case.case}")
         label = ""
         if case.mask is not None:
-            mask = read_labels(case.mask).labels
+            mask, _ = mask_on_image(case.mask, found.image, resample=resample)
             path = naming.free_path(folder / "labels", case.case, ".tif")
             labels = np.concatenate([values.convert(band) for band in bands(mask)])
             write_labels(path, labels, classes=info.classes, spacing=found.image.spacing, units=found.image.units)
