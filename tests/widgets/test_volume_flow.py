@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import mask_classes
 from napari_medseg.data.synthetic_ct import CLASSES, abdomen, spacing_of_size
+from napari_medseg.errors import AnnotationError
 from napari_medseg.structures import NOT_LOOKED_AT, DatasetInfo
 from napari_medseg.widgets.adding import add_files
 from napari_medseg.widgets.annotate_panel import AnnotatePanel
@@ -300,3 +301,20 @@ def test_flat_images_have_no_volume_tools(make_napari_viewer, qtbot, tmp_path):
     assert session.open.volume is None
     assert panel.volume.isHidden()
     assert panel.window_section.isHidden()
+
+
+def test_a_tool_that_is_cancelled_or_whose_case_closes_changes_nothing(desk, qtbot):
+    _, _, session = desk
+    draw_liver(session, (4, 10))
+    before, tools = session.labels.data.copy(), session.open.volume
+    tools.interpolate()
+    with pytest.raises(AnnotationError, match="Another tool is at work"):
+        tools.keep_largest(SCOPES[2])
+    tools.cancel()
+    finished(qtbot, session)
+    assert tools.preview is None
+    np.testing.assert_array_equal(session.labels.data, before)
+    tools.interpolate()
+    session.close_case()
+    qtbot.waitUntil(lambda: not tools.is_busy, timeout=30_000)
+    assert tools.preview is None
