@@ -456,12 +456,29 @@ def test_predict_correct_and_accept_by_clicks(panel, qtbot):
     # An outline over what a person drew, and gone from the picture of another case.
     assert region.layers[0].contour > 0
     session.open_case("tissue_001")
-    assert not region.layers[0].visible
+    assert {layer.name.split(" ")[0] for layer in viewer.layers} <= {"tissue_001", "Shapes"}
     session.open_case("tissue_000")
+    assert region.layers[0] in viewer.layers
     assert region.layers[0].visible
     click(qtbot, panel.results.row_of(region).findChild(QPushButton, "discard"))
     assert region.layers[0] not in viewer.layers
     assert region not in panel.results.results
+
+
+@pytest.mark.viewer
+def test_predictions_do_not_stay_over_cases_of_another_data_set(panel, qtbot, tmp_path):
+    session, viewer = panel.session, panel.session.viewer
+    session.open_case("tissue_000")
+    run(qtbot, panel)
+    assert panel.results.results
+    # Its cases have the same ids.
+    make_dataset(tmp_path / "others", n=2, size=32, seed=3)
+    session.open_dataset(tmp_path / "others")
+    assert not panel.results.results, "they could be accepted into the wrong data set"
+    session.open_case("tissue_000")
+    assert not [layer.name for layer in viewer.layers if "prediction" in layer.name]
+    assert {layer.name.split(" ")[0] for layer in viewer.layers} == {"tissue_000"}
+    np.testing.assert_allclose(viewer.camera.center[1:], (15.5, 15.5), atol=1)
 
 
 @pytest.mark.viewer

@@ -31,6 +31,7 @@ from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import LOADING, button, row, scrolling, words
 from napari_medseg.widgets.place_chooser import PlaceChooser
 from napari_medseg.widgets.prediction_layers import add_prediction
+from napari_medseg.widgets.prediction_shelf import PredictionShelf
 from napari_medseg.widgets.region_section import RegionChooser
 from napari_medseg.widgets.regions import drawn_shapes
 from napari_medseg.widgets.result_rows import Result, ResultRows, facts_of_row, tag_of_row
@@ -60,6 +61,8 @@ class PredictPanel(QWidget):
         self.region = RegionChooser(self.session, lambda: self.places.layer, self.notice)
         self.results = ResultRows()
         self._views = ViewPrediction()
+        self._shelf = PredictionShelf(self.session.viewer)
+        self._dataset_path = None if self.session.dataset is None else self.session.dataset.path
         self._build()
         self._connect()
         # First, so that listing the others does not put one of them in its place.
@@ -215,9 +218,7 @@ class PredictPanel(QWidget):
 
     @shown_errors
     def _discard(self, result: Result) -> None:
-        for layer in result.layers:
-            if layer in self.session.viewer.layers:
-                self.session.viewer.layers.remove(layer)
+        self._shelf.forget(result)
         self.results.remove(result)
         self._accept_all.setVisible(len(self.results.waiting()) > 1)
 
@@ -281,14 +282,21 @@ class PredictPanel(QWidget):
         self._list_models()
 
     def _follow_case(self, case: Case | None) -> None:
-        """Show what was predicted of the case on screen, and hide what belongs to another one."""
-        on_screen, waiting = "" if case is None else case.case, self.results.waiting()
-        for result in self.results.results:
-            if result.case and result.case != on_screen:
-                for layer in result.layers:
-                    layer.visible = False
-            elif result.case and result in waiting and result.layers:
-                result.layers[0].visible = True
+        """Show what was predicted of the case on screen, and put aside what belongs to another one."""
+        on_screen = "" if case is None else case.case
+        self._shelf.follow(on_screen, self.results.results, self.results.waiting())
+
+    def _follow_dataset(self) -> None:
+        """Let go of what was predicted of cases of another data set: ids may be the same, the images are not."""
+        dataset = self.session.dataset
+        path = None if dataset is None else dataset.path
+        if path != self._dataset_path:
+            for result in [result for result in self.results.results if result.case]:
+                self._shelf.forget(result)
+                self.results.remove(result)
+            self._accept_all.setVisible(False)
+        self._dataset_path = path
+        self._list_models()
 
     def _list_models(self) -> None:
         dataset = self.session.dataset
@@ -337,7 +345,7 @@ class PredictPanel(QWidget):
         self.results.correct.connect(self._correct)
         self.results.discard.connect(self._discard)
         self.session.model_changed.connect(self._follow_model)
-        self.session.dataset_changed.connect(self._list_models)
+        self.session.dataset_changed.connect(self._follow_dataset)
         self.session.case_changed.connect(self._follow_case)
 
     def _on_model_chosen(self, path: Path | None) -> None:

@@ -179,6 +179,8 @@ class Session(QObject):
             self._open.closed.connect(self._forget_case)
         finally:
             self.case_changed.emit(self.case)
+        # Panels may have put some of them aside.
+        others = [layer for layer in others if layer in self.viewer.layers]
         hidden = hide_other_spaces(others, self._open.image_layers[0])
         if hidden:
             # What was hidden does not count for what is in view.
