@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+from napari_medseg.data.dataset import Dataset
 from napari_medseg.errors import TrainingError
+from napari_medseg.structures import DatasetInfo
 from napari_medseg.training import run as run_module
 from napari_medseg.training.run import open_run, run_stages
 from napari_medseg.training.stage import StageResult
@@ -174,3 +176,29 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     assert first["score"] == second["score"] == pytest.approx(alone["score"], abs=1e-2)
     # With batch normalisation the processes still end with one network.
     assert same_weights(first["normalised"], second["normalised"])
+
+
+@pytest.mark.parametrize("inside", ["", "labels", "labels/a/deeper"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_training_does_not_write_among_the_files_of_a_data_set(tmp_path, inside, resume):
+    Dataset.create(tmp_path / "data", DatasetInfo(name="data"))
+    before = sorted(tmp_path.rglob("*"))
+    with (
+        pytest.raises(TrainingError, match="belongs to the data set"),
+        open_run(tmp_path / "data" / inside, resume=resume),
+    ):
+        pass
+    assert sorted(tmp_path.rglob("*")) == before
+    with open_run(tmp_path / "data" / "runs" / "1", resume=resume) as recorded:
+        assert recorded == {}
+
+
+def test_a_new_training_does_not_write_among_other_files(tmp_path):
+    (tmp_path / "settings.json").write_text("{}", "utf-8")
+    with open_run(tmp_path, resume=False):
+        pass
+    (tmp_path / "thesis.doc").write_text("", "utf-8")
+    with pytest.raises(TrainingError, match=r"'thesis\.doc'"), open_run(tmp_path, resume=False):
+        pass
+    with pytest.raises(TrainingError, match="is a file"), open_run(tmp_path / "thesis.doc", resume=False):
+        pass

@@ -59,12 +59,16 @@ def open_run(run: Path, *, resume: bool, leader: bool = True) -> Iterator[Mappin
     Raises
     ------
     TrainingError
-        Another training works in the folder, or it holds one and `resume` is False.
+        Another training works in the folder, it holds one and `resume` is False, or it is no folder of a training:
+        that of a data set or its labels, or one with other files.
     """
     record = run / "run.json"
     if not leader:
         yield load_json(record) if resume and record.is_file() else {}
         return
+    _refuse_dataset(run)
+    if not resume:
+        _refuse_foreign_files(run)
     run.mkdir(parents=True, exist_ok=True)
     with _held(run):
         if not resume and (record.exists() or (run / "stages").exists()):
@@ -72,6 +76,28 @@ def open_run(run: Path, *, resume: bool, leader: bool = True) -> Iterator[Mappin
                 f"{run} already holds a training: add --resume to go on with it, or choose another folder."
             )
         yield load_json(record) if record.is_file() else {}
+
+
+def _refuse_dataset(run: Path) -> None:
+    """Raise where a training would write among the files of a data set."""
+    folder = run.absolute()
+    dataset = next((parent for parent in (folder, *folder.parents) if (parent / "dataset.json").is_file()), None)
+    if dataset is not None and folder.relative_to(dataset).parts[:1] in ((), ("labels",), ("images",)):
+        raise TrainingError(
+            f"{run} belongs to the data set {dataset}: choose a folder of the training's own, e.g. {dataset}/runs/1."
+        )
+
+
+def _refuse_foreign_files(run: Path) -> None:
+    """Raise where a new training would write among files of something else; settings and logs may lie there."""
+    if run.exists() and not run.is_dir():
+        raise TrainingError(f"{run} is a file: choose a new folder for the training.")
+    if not run.exists() or (run / "run.json").exists() or (run / "stages").exists():
+        return
+    names = (path.name for path in sorted(run.iterdir()) if path.suffix not in (".json", ".log"))
+    foreign = [name for name in names if not name.startswith(".")]
+    if foreign:
+        raise TrainingError(f"{run} holds other files, e.g. '{foreign[0]}': choose a new or an empty folder.")
 
 
 @contextlib.contextmanager
