@@ -29,6 +29,9 @@ NO_TAG = -1
 #: ``(start, stop)`` per spatial axis, in level-0 pixels, in the order of `Image.spatial_axes`.
 Box = tuple[tuple[int, int], ...]
 
+#: The two ends of a straight line, each ``([z,] y, x)`` in level-0 pixels, counted from the middle of the first pixel.
+Segment = tuple[tuple[float, ...], tuple[float, ...]]
+
 #: Called with (done, total, text); raises `errors.Cancelled` to stop the work that reports.
 Progress = Callable[[int, int, str], None]
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.data.dataset_file import color_for
-from napari_medseg.data.forms import fovea_of
+from napari_medseg.data.forms import fovea_of, lines_of
 from napari_medseg.data.label_files import open_labels
 from napari_medseg.data.naming import stem_of
 from napari_medseg.errors import ConfigError, DatasetError
@@ -202,6 +202,7 @@ def subject_of_case(dataset: Dataset, case: Case, options: MeasureOptions | None
         kind=dataset.info.kind,
         surfaces=dataset.info.surfaces or surfaces_of_known_names(dataset.info.classes),
         fovea=fovea_of(dataset.path, case.case),
+        lines=lines_of(dataset.path, case.case, axes=len(labels.shape)),
     )
     return with_options(_with_image(subject, dataset.read_image(case)), options or MeasureOptions())
 

@@ -1,7 +1,8 @@
 """What was asked about a case beside its labels: ``forms/<case>.json``, one object of answers by key.
 
 Keys so far: ``fovea``, ``[bscan, x]`` in pixels of the case's image; ``region_box``, the region of interest around a
-tumour, written like the column ``region`` (``"z0:z1,y0:y1,x0:x1"``), in pixels of the case's image.
+tumour, written like the column ``region`` (``"z0:z1,y0:y1,x0:x1"``), in pixels of the case's image; ``lines``, drawn
+diameters, each ``[[z, y, x], [z, y, x]]`` (``[y, x]`` in a picture), in pixels of the case's image.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from napari_medseg.data.naming import file_name
 from napari_medseg.data.rows import parse_region
 from napari_medseg.errors import DatasetError, WriteError
 from napari_medseg.io.atomic import write_text
-from napari_medseg.structures import Box
+from napari_medseg.structures import Box, Segment
 
 FOLDER = "forms"
 REGION_BOX = "region_box"
+LINES = "lines"
 _LOCK = ".lock"
 
 
@@ -90,6 +92,31 @@ def fovea_of(dataset: Path, case_id: str) -> tuple[float, float] | None:
         path = form_path(dataset, case_id)
         raise DatasetError(f"{path}: 'fovea' is not understood: write [bscan, column], such as [24, 256].") from None
     return bscan, column
+
+
+def lines_of(dataset: Path, case_id: str, *, axes: int) -> tuple[Segment, ...]:
+    """The diameters that a person drew in an image with so many axes; none where nobody did.
+
+    Raises
+    ------
+    DatasetError
+        The form cannot be read, or its lines are none.
+    """
+    given = read_form(dataset, case_id).get(LINES, [])
+    try:
+        lines = tuple((_point(start), _point(stop)) for start, stop in given)
+    except (TypeError, ValueError):
+        lines = None
+    if lines is None or any(len(end) != axes for line in lines for end in line):
+        raise DatasetError(
+            f"{form_path(dataset, case_id)}: 'lines' is not understood: write pairs of places with {axes} numbers "
+            "each, such as [[4, 20, 31], [4, 25, 60]]."
+        )
+    return lines
+
+
+def _point(values: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 def region_box_of(dataset: Path, case_id: str) -> Box | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from napari_medseg.measure.lines import line_rows
 from napari_medseg.measure.retina import thickness_rows
 from napari_medseg.measure.rows import Row
 from napari_medseg.measure.sizes import size_rows
@@ -16,9 +17,10 @@ from napari_medseg.structures import Kind, Progress
 
 Measurement = Callable[[Subject, Progress | None], list[Row]]
 
-#: Measurements by kind of image; kinds that are not named have their structures measured, in volumes part by part.
+#: Measurements by kind of image; kinds that are not named have their structures measured, in volumes part by
+#: part, and the diameters that were drawn.
 MEASURES: Mapping[Kind, tuple[Measurement, ...]] = {"oct": (thickness_rows, size_rows), "slide": (size_rows,)}
-_ALWAYS: tuple[Measurement, ...] = (structure_rows,)
+_ALWAYS: tuple[Measurement, ...] = (structure_rows, line_rows)
 
 
 def measure(subject: Subject, progress: Progress | None = None) -> list[Row]:

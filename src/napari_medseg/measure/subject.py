@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_medseg.measure.etdrs import Laterality
 from napari_medseg.measure.space import Space
-from napari_medseg.structures import ArrayLike, Kind, MaskClass, OctScan, Surface
+from napari_medseg.structures import ArrayLike, Kind, MaskClass, OctScan, Segment, Surface
 
 #: Patterns whose B-scans do not lie beside each other.
 _NO_RASTER = ("star", "circle", "repeat", "line")
@@ -47,6 +47,8 @@ class Subject:
         Rows and columns of the fundus picture; None where there is none.
     fovea
         (bscan, x) that a person gave; None: to be found.
+    lines
+        Diameters that a person drew, with as many numbers per end as the labels have axes.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Subject:
     aspect: tuple[float, float] = (1.0, 1.0)
     fundus_shape: tuple[int, ...] | None = None
     fovea: tuple[float, float] | None = None
+    lines: tuple[Segment, ...] = ()
 
     @property
     def grid_obstacle(self) -> str:

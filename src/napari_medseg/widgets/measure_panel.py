@@ -1,4 +1,4 @@
-"""The Measure panel: thickness of layers, the map with its ETDRS grid, sizes of classes, and a table to take away."""
+"""The Measure panel: thickness of layers with map and ETDRS grid, sizes of structures, and a table to take away."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QLineEdit, QVBoxLayout, QWidget
 from napari_medseg.api.measuring import write_table
 from napari_medseg.data.forms import update_form
 from napari_medseg.errors import ConfigError
+from napari_medseg.measure.structures import has_parts
 from napari_medseg.measure.thickness import ThicknessMap
+from napari_medseg.widgets.drawn_lines import DrawnLines
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.layer_box import LabelsLayerBox
-from napari_medseg.widgets.measure_subject import image_to_complete, subject_of_layer
+from napari_medseg.widgets.measure_subject import image_beside, image_to_complete, subject_of_layer
 from napari_medseg.widgets.measure_table import MeasureTable
 from napari_medseg.widgets.measure_work import Findings, find, headings, lines
 from napari_medseg.widgets.missing_facts import MissingFacts
@@ -31,13 +33,15 @@ from napari_medseg.widgets.session import Session, session_of
 from napari_medseg.widgets.thickness_layer import add_map_layer, update_map_layer
 from napari_medseg.widgets.thickness_map import ThicknessMapView
 from napari_medseg.widgets.thickness_profile import ThicknessProfile
+from napari_medseg.widgets.volume_pixels import pixels_of
 from napari_medseg.widgets.window import follow
 
 #: Milliseconds without a stroke after which the labels are measured again.
 QUIET = 700
 _TEACHING = (
     "Measures what is drawn: the thickness of layers in every column of an OCT scan, with a map and the ETDRS grid of "
-    "a volume, and the size of every class of any image.\n\nOpen a case, or select a labels layer."
+    "a volume; the volume, grey values and diameters of every part of a scan; the size of every class of any image."
+    "\n\nOpen a case, or select a labels layer."
 )
 
 
@@ -57,6 +61,7 @@ class MeasurePanel(QWidget):
         self.session = session or session_of(napari_viewer)
         self.notice = Notice()
         self.layers = LabelsLayerBox(self.session.viewer)
+        self.lines = DrawnLines(self.session, self)
         self.findings: Findings | None = None
         self._layer: Labels | None = None
         self._map_layer: ImageLayer | None = None
@@ -71,6 +76,8 @@ class MeasurePanel(QWidget):
         self.layers.layer_changed.connect(self._follow_layer)
         self.session.case_changed.connect(lambda _: self._ask_again())
         self.table.structure_changed.connect(self._draw)
+        self.lines.changed.connect(self._ask_again)
+        self.table.place_chosen.connect(self._go_to)
         self.map.fovea_moved.connect(lambda z, x: self.set_fovea((z, x)))
         follow(self, self.session.viewer.dims.events.current_step, self._follow_bscan)
         self.destroyed.connect(self._unfollow)
@@ -141,6 +148,14 @@ class MeasurePanel(QWidget):
         self._missing_row.setVisible(self._layer is not None and self.missing.is_asking)
         self._is_stale = True
         self._quiet.start(0)
+        self._show_lines()
+
+    @shown_errors
+    def _show_lines(self) -> None:
+        """Show the diameters that are kept with the labels, where such are measured."""
+        is_scan = self._layer is not None and has_parts(subject_of_layer(self._layer, self.session))
+        self._draw_button.setVisible(is_scan)
+        self.lines.show_over(self._layer if is_scan else None)
 
     def _on_edited(self, event: Any = None) -> None:
         self._is_stale = True
@@ -153,7 +168,8 @@ class MeasurePanel(QWidget):
             return
         self._is_stale = False
         subject = subject_of_layer(self._layer, self.session)
-        self._job = ThreadJob(partial(find, subject))
+        beside = image_beside(self._layer, self.session) if has_parts(subject) else None
+        self._job = ThreadJob(partial(find, subject, None if beside is None else pixels_of(beside)))
         self._job.result.connect(partial(self._on_found, self._layer))
         self._job.failed.connect(self.notice.show_error)
         self._job.finished.connect(self._on_finished)
@@ -178,6 +194,17 @@ class MeasurePanel(QWidget):
     def _follow_bscan(self, event: Any = None) -> None:
         if self.findings is not None and self.isVisible():
             self._draw_bscan()
+
+    def _go_to(self, voxel: tuple[int, ...]) -> None:
+        """Move the slice and crosshair to a voxel of the labels, and the picture so that it is in the middle."""
+        if self._layer is None:
+            return
+        dims, camera = self.session.viewer.dims, self.session.viewer.scene.camera
+        world = [float(place) for place in self._layer.data_to_world(voxel)]
+        axes = range(dims.ndim - len(world), dims.ndim)
+        dims.set_point(axes, world)
+        shown = [dict(zip(axes, world, strict=True)).get(axis, 0.0) for axis in dims.displayed]
+        camera.center = (*(0.0,) * (3 - len(shown)), *shown)
 
     def _draw(self) -> None:
         """Show everything that was found."""
@@ -324,6 +351,13 @@ class MeasurePanel(QWidget):
         )
         bar = QVBoxLayout()
         bar.setContentsMargins(10, 2, 10, 10)
+        self._draw_button = button(
+            "Draw diameters",
+            self.lines.draw,
+            tip="Draw lines from end to end; their lengths are kept with the case (RECIST: long axis, then across it)",
+            name="draw_lines",
+        )
+        column.insertWidget(column.indexOf(self._content) + 1, self._draw_button)
         for shown in (self.notice, self._state, self._export_button):
             bar.addWidget(shown)
         layout = QVBoxLayout(self)

@@ -7,16 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_medseg.data.forms import fovea_of
+from napari_medseg.data.forms import fovea_of, lines_of
 from napari_medseg.data.retina import known_surfaces
 from napari_medseg.measure.space import space_of
 from napari_medseg.measure.subject import Subject, with_scan
 from napari_medseg.measure.targets import surfaces_of_known_names
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass, OctScan, Surface
 from napari_medseg.widgets._layers import true_space
+from napari_medseg.widgets.layer_images import layer_spatial_shape
 from napari_medseg.widgets.session import Session
 
 #: Classes that are made up for a layer that names none.
@@ -25,7 +27,7 @@ _GREY = "#9e9e9e"
 
 
 def subject_of_layer(layer: Labels, session: Session) -> Subject:
-    """What a layer says about itself; for the case on screen also the fovea that its form holds.
+    """What a layer says about itself; for the case on screen also the fovea and lines that its form holds.
 
     Raises
     ------
@@ -46,8 +48,26 @@ def subject_of_layer(layer: Labels, session: Session) -> Subject:
         fovea=layer.metadata.get("fovea"),
     )
     if session.dataset is not None and opened is not None:
-        subject = replace(subject, fovea=fovea_of(session.dataset.path, opened.case.case))
+        folder, case = session.dataset.path, opened.case.case
+        lines = lines_of(folder, case, axes=layer.data.ndim)
+        subject = replace(subject, fovea=fovea_of(folder, case), lines=lines)
+    elif opened is None:
+        subject = replace(subject, lines=tuple(layer.metadata.get("lines", ())))
     return with_scan(subject, _scan_of(facts))
+
+
+def image_beside(layer: Labels, session: Session) -> ImageLayer | None:
+    """The grey image that labels lie on: the case's own, else the first one of the same pixels and place."""
+    opened = session.open
+    images = opened.image_layers if opened is not None and opened.labels is layer else session.viewer.layers
+    for image in images:
+        if not isinstance(image, ImageLayer) or image.rgb or {"prediction", "measured"} & image.metadata.keys():
+            continue
+        if layer_spatial_shape(image) != layer.data.shape:
+            continue
+        if np.allclose(image.scale, layer.scale) and np.allclose(image.translate, layer.translate):
+            return image
+    return None
 
 
 def classes_of_layer(layer: Labels) -> tuple[MaskClass, ...]:

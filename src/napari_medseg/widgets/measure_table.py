@@ -15,12 +15,26 @@ _HEIGHT = 156
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A line: the structure's name and colour, its cells, and whether the figures are doubtful (shown grey)."""
+    """A line of the table.
+
+    Parameters
+    ----------
+    name, color, cells
+        The structure's, and what is said of it; names differ from line to line.
+    is_doubtful
+        Shown grey.
+    place
+        Voxel ([z,] y, x) where the structure can be looked at; None where it lies in several places.
+    tip
+        What the pointer is told of it.
+    """
 
     name: str
     color: str
     cells: tuple[str, ...]
     is_doubtful: bool = False
+    place: tuple[int, ...] | None = None
+    tip: str = ""
 
 
 class MeasureTable(QTableWidget):
@@ -28,6 +42,8 @@ class MeasureTable(QTableWidget):
 
     #: Another structure was selected: its name.
     structure_changed = Signal(str)
+    #: A line was clicked, or Enter pressed on it: the voxel where it can be looked at.
+    place_chosen = Signal(tuple)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -40,7 +56,10 @@ class MeasureTable(QTableWidget):
         if vertical is not None:
             vertical.setVisible(False)
             vertical.setDefaultSectionSize(22)
+        self._places: dict[str, tuple[int, ...]] = {}
         self.itemSelectionChanged.connect(lambda: self.structure_changed.emit(self.structure))
+        self.cellClicked.connect(self._choose_place)
+        self.cellActivated.connect(self._choose_place)
 
     @property
     def structure(self) -> str:
@@ -62,12 +81,18 @@ class MeasureTable(QTableWidget):
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._places = {line.name: line.place for line in lines if line.place}
         names = [line.name for line in lines]
         if names:
             self.setCurrentCell(names.index(selected) if selected in names else 0, 0)
         self.blockSignals(False)
         if self.structure != selected:
             self.structure_changed.emit(self.structure)
+
+    def _choose_place(self, row: int, column: int) -> None:
+        place = self._places.get(self.structure)
+        if place is not None:
+            self.place_chosen.emit(place)
 
     def cell(self, name: str, column: int) -> str:
         """Text of a cell, by the structure's name."""
@@ -86,6 +111,7 @@ def _item(text: str, line: Line, *, is_name: bool) -> QTableWidgetItem:
         item.setData(Qt.ItemDataRole.DecorationRole, swatch)
     else:
         item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    item.setToolTip(line.tip)
     if line.is_doubtful:
         item.setForeground(QColor(140, 140, 140))
         item.setToolTip("Known in less than 95 % of the columns.")
