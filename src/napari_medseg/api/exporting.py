@@ -96,6 +96,9 @@ def write_labels_of_image(
         raise ConfigError(_sizes("The labels", labels.shape, image))
     found = LabelImage(labels=labels, axes=image.spatial_axes, classes=tuple(classes))
     found = _placed(found, labels, image)
+    if is_seg_name(Path(out)) and image.path is not None:
+        # The case may be a region of its series, and a SEG refers to whole slices.
+        found, _ = _on_image(Path(out), found, read(image.path, series=image.series))
     return _written(Path(out), found, image.path, image.series, model, ())
 
 

@@ -27,6 +27,7 @@ from napari_medseg.widgets.case_list import CASE_ROLE, CaseDelegate, CaseFilter,
 from napari_medseg.widgets.editors import CalmComboBox
 from napari_medseg.widgets.empty_cases import EmptyCases
 from napari_medseg.widgets.errors import shown_errors
+from napari_medseg.widgets.exchanging import ask_what_to_take, ask_where_to_save, save_case_labels, take_labels
 from napari_medseg.widgets.import_form import ImportForm
 from napari_medseg.widgets.new_dataset import NewDatasetForm
 from napari_medseg.widgets.notice import Notice
@@ -123,6 +124,7 @@ class CasesPanel(QWidget):
         self._empty.new_asked.connect(lambda: self._pages.setCurrentWidget(self._new))
         self._empty.open_asked.connect(self._choose_dataset)
         self._empty.made.connect(self._open_dataset)
+        self._import.remarked.connect(self.notice.show_info)
         for form in (self._new, self._import):
             form.created.connect(self._open_dataset)
             form.cancelled.connect(self._back)
@@ -278,7 +280,25 @@ class CasesPanel(QWidget):
         self._menu.addAction("Import…", lambda: self._pages.setCurrentWidget(self._import))
         self._menu.addSeparator()
         self._menu.addAction("Add image files…", self._choose_files)
+        if self.session.open is not None:
+            self._menu.addAction("Save labels as NIfTI or DICOM SEG…", self._save_labels)
+            self._menu.addAction("Take over labels from a file…", self._take_labels)
+            self._menu.addSeparator()
         self._menu.addAction("Read again from disk", self._reload)
+
+    @shown_errors
+    def _save_labels(self) -> None:
+        path = ask_where_to_save(self, self.session)
+        if path is not None:
+            written = save_case_labels(self.session, path)
+            self.notice.show_info(" ".join([f"Saved {written.path}.", *written.notes]))
+
+    @shown_errors
+    def _take_labels(self) -> None:
+        path = ask_what_to_take(self)
+        if path is not None:
+            taken, notes = take_labels(self.session, path)
+            self.notice.show_info(" ".join([f"Took over {taken:,} pixels; Ctrl+Z takes them back.", *notes]))
 
     def _back(self) -> None:
         self._pages.setCurrentWidget(self._empty if self.session.dataset is None else self._list_page)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.importing import find_values, import_dataset
@@ -24,6 +24,8 @@ from napari_medseg.widgets.parts import button, heading, panel_layout, row, scro
 from napari_medseg.widgets.value_table import ValueTable
 
 _VALUES = 1
+#: Remarks that are shown; a data set of hundreds of scans may give as many.
+_SHOWN = 3
 #: The columns that can be taken over, by argument of `import_dataset`, with words that their headings often hold.
 _COLUMNS = {
     "tag_column": ("Tag from", ("tag", "class", "diagnosis", "label", "grade")),
@@ -38,6 +40,8 @@ class ImportForm(QWidget):
 
     #: The data set was made: `Dataset`.
     created = Signal(object)
+    #: What was left out or resampled, in sentences; after `created`.
+    remarked = Signal(str)
     cancelled = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -52,6 +56,9 @@ class ImportForm(QWidget):
         self.table, self.masks = CalmComboBox(), CalmComboBox()
         self.columns = {name: CalmComboBox() for name in _COLUMNS}
         self.masks.addItems(["one class, or its object numbers", "a class per value"])
+        self.resample = QCheckBox("Bring masks onto their image's grid")
+        self.resample.setObjectName("resample_masks")
+        self.resample.setToolTip("For masks of volumes on another grid: nearest voxel; what changed is said")
         self.progress = QProgressBar()
         self.progress.setVisible(False)
         self.make = button("Import", self._import, primary=True, name="import")
@@ -76,7 +83,7 @@ class ImportForm(QWidget):
         above += [("Masks hold", self.masks), ("Class", self.class_name)]
         below: list[tuple[str, QWidget]] = [("Table", self.table)]
         below += [(label, self.columns[name]) for name, (label, _) in _COLUMNS.items()]
-        below += [("Source", self.source_value), ("Save in", self.place)]
+        below += [("Source", self.source_value), ("", self.resample), ("Save in", self.place)]
         for label, widget in above:
             self._form.addRow(label, widget)
         for wide in (self.values, self.layers):
@@ -167,6 +174,7 @@ class ImportForm(QWidget):
         source, out = Path(self.source.text()).expanduser(), Path(self.place.text()).expanduser()
         arguments: dict[str, Any] = {name: box.currentData() or None for name, box in self.columns.items()}
         arguments |= {"table": self.table.currentData() or None, "kind": self.kind.currentText(), **self._classes()}
+        arguments["resample_masks"] = self.resample.isChecked()
         if not arguments["source_column"]:
             arguments["source_value"] = self.source_value.text().strip()
         remarks: list[str] = []
@@ -174,7 +182,13 @@ class ImportForm(QWidget):
         def work(progress: Progress) -> Dataset:
             return import_dataset(source, out, **arguments, say=remarks.append, progress=progress)
 
-        self._start(work, self.created.emit)
+        self._start(work, lambda dataset: self._made(dataset, remarks))
+
+    def _made(self, dataset: Dataset, remarks: list[str]) -> None:
+        self.created.emit(dataset)
+        if remarks:
+            more = f" And {len(remarks) - _SHOWN} more." if len(remarks) > _SHOWN else ""
+            self.remarked.emit(" ".join(remarks[:_SHOWN]) + more)
 
     def _start(self, work: Callable[[Progress], Any], take: Callable[[Any], Any]) -> None:
         self._job = ThreadJob(work)
