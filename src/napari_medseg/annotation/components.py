@@ -41,7 +41,7 @@ def keep_largest(labels: Labels, value: int, *, dims: Dims = 3, axis: int = 0, b
     AnnotationError
         The class is not drawn there.
     """
-    place, mask = _drawn(labels, value, box)
+    place, mask = find_class(labels, value, box)
     parts, sizes = _parts(mask, dims, axis)
     kept = np.zeros(len(sizes), bool)
     if _alone(mask, dims):
@@ -59,7 +59,7 @@ def remove_small(
     labels: Labels, value: int, smallest: int, *, dims: Dims = 3, axis: int = 0, box: Box | None = None
 ) -> LabelChange:
     """Take away the parts of a class that have fewer than `smallest` voxels; the rest as `keep_largest`."""
-    place, mask = _drawn(labels, value, box)
+    place, mask = find_class(labels, value, box)
     parts, sizes = _parts(mask, dims, axis)
     return _without(labels, place, value, parts, sizes < smallest)
 
@@ -105,7 +105,7 @@ def fill_holes(
         Values that stay in a hole.
     """
     check(labels, [value], protected)
-    place, mask = _drawn(labels, value, box)
+    place, mask = find_class(labels, value, box)
     # One voxel more on every side, so that all of the outside is one part.
     outside = np.pad(~mask, 1, constant_values=True)
     parts = ndimage.label(outside, _neighbours(labels.ndim, dims, axis))[0]
@@ -131,7 +131,7 @@ def _one_part(labels: Labels, at: tuple[int, ...], dims: Dims, axis: int, *, kee
         sides[axis] = (at[axis], at[axis] + 1)
         box = tuple(sides)
     try:
-        place, mask = _drawn(labels, value, box)
+        place, mask = find_class(labels, value, box)
     except AnnotationError:
         raise AnnotationError("No class is drawn under the pointer: point at the part that you mean.") from None
     parts, sizes = _parts(mask, dims, axis)
@@ -139,8 +139,14 @@ def _one_part(labels: Labels, at: tuple[int, ...], dims: Dims, axis: int, *, kee
     return _without(labels, place, value, parts, ~chosen if keep else chosen)
 
 
-def _drawn(labels: Labels, value: int, box: Box | None) -> tuple[Box, Mask]:
-    """The smallest box around a class, and where in it the class is."""
+def find_class(labels: Labels, value: int, box: Box | None) -> tuple[Box, Mask]:
+    """The smallest box around a class, inside another one or everywhere, and where in it the class is.
+
+    Raises
+    ------
+    AnnotationError
+        The class is not drawn there.
+    """
     check(labels, [value], ())
     place = box or tuple((0, n) for n in labels.shape)
     mask = labels[slices_of(place)] == value

@@ -76,8 +76,8 @@ def interpolate(
     """Fill classes between drawn slices.
 
     Several classes are filled at once. A voxel is filled where the mixed distance of a class, or of all classes taken
-    as one shape, is positive; it gets the class whose mixed distance is the largest. So classes never overlap, and
-    those that touch in both drawn slices have no gap between them.
+    as one shape, is positive; it gets the class whose mixed distance is the largest, of those that a drawn slice holds
+    there. So classes never overlap, and those that touch in both drawn slices have no gap between them.
 
     Parameters
     ----------
@@ -110,11 +110,7 @@ def interpolate(
     volume = np.moveaxis(labels, axis, 0)
     in_plane = tuple(np.delete(spacing_of(spacing, 3), axis))
     slices = _drawn_slices(volume, values, drawn)
-    gaps = [(a, b) for a, b in pairwise(slices) if b - a > 1]
-    if not gaps:
-        raise AnnotationError(
-            "There is no slice to fill: draw the classes in at least two slices that leave one between them."
-        )
+    gaps = _gaps(slices)
     reach = max(_reach(volume[a], volume[b], values) for a, b in gaps)
     plane = _plane_box(volume[gaps[0][0] : gaps[-1][1] + 1], values, reach)
     region: Box = ((gaps[0][0], gaps[-1][1] + 1), *(tuple((0, n) for n in volume.shape[1:]) if background else plane))
@@ -130,6 +126,16 @@ def interpolate(
     sides.insert(axis % 3, region[0])
     text = f"{_named(values)} filled between {len(slices)} drawn slices"
     return changed(labels, tuple(sides), np.moveaxis(after, 0, axis), text, protected)
+
+
+def _gaps(slices: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbouring drawn slices with others between them."""
+    gaps = [(a, b) for a, b in pairwise(slices) if b - a > 1]
+    if not gaps:
+        raise AnnotationError(
+            "There is no slice to fill: draw the classes in at least two slices that leave one between them."
+        )
+    return gaps
 
 
 def _named(values: Sequence[int]) -> str:

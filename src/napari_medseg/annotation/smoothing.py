@@ -7,8 +7,8 @@ from collections.abc import Collection
 import numpy as np
 from scipy import ndimage
 
-from napari_medseg.annotation.change import LabelChange, box_of, changed, check, grown, slices_of, spacing_of
-from napari_medseg.annotation.components import Dims
+from napari_medseg.annotation.change import LabelChange, changed, check, grown, slices_of, spacing_of
+from napari_medseg.annotation.components import Dims, find_class
 from napari_medseg.annotation.surfaces import Labels
 from napari_medseg.errors import AnnotationError
 from napari_medseg.structures import BACKGROUND, Box
@@ -64,11 +64,7 @@ def smooth(
     reach = [int(_TRUNCATE * s + 0.5) for s in sigmas]
     whole: Box = tuple((0, n) for n in labels.shape)
     asked = box or whole
-    around = grown(asked, reach, labels.shape)
-    inner = box_of(labels[slices_of(around)] == value)
-    if inner[0] == (0, 0):
-        raise AnnotationError("The class is not drawn here: draw it first, or choose another class.")
-    held: Box = tuple((start + a, start + b) for (start, _), (a, b) in zip(around, inner, strict=True))
+    held, _ = find_class(labels, value, grown(asked, reach, labels.shape))
     place = grown(held, reach, labels.shape)
     part = labels[slices_of(place)]
     # The picture's own edge is no edge of the class: what is cut by it goes on beyond.
