@@ -33,7 +33,7 @@ def model(tmp_path_factory):
     return api.load_model(run, device="cpu", precision="fp32")
 
 
-@pytest.mark.parametrize("label_format", ["tif", "zarr"])
+@pytest.mark.parametrize("label_format", ["tif", "zarr", "nii.gz"])
 def test_results_of_a_large_image_go_by_the_disk_and_are_the_same(model, tmp_path, monkeypatch, label_format):
     picture = np.random.default_rng(0).integers(0, 255, (150, 130, 3), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "picture.tif", picture, photometric="rgb")
@@ -58,6 +58,7 @@ def test_results_of_a_large_image_go_by_the_disk_and_are_the_same(model, tmp_pat
     )
     assert row["error"] == ""
     np.testing.assert_array_equal(np.asarray(read_labels(row["labels"]).labels), np.asarray(expected.labels))
+    assert [c.name for c in read_labels(row["labels"]).classes] == ["spot"]
     shares = api.read(out / "picture-probabilities.zarr")
     assert shares.channels == ("background", "spot")
     np.testing.assert_array_equal(shares.region(), expected.probabilities)

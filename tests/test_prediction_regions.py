@@ -68,6 +68,30 @@ def test_a_folder_of_masks_gives_every_scan_its_region(folder, tmp_path):
     assert [row["box"] for row in table(tmp_path / "predictions.csv")] == [row["box"] for row in rows]
 
 
+def test_nifti_labels_lie_where_the_scan_lies_for_nibabel(folder, tmp_path):
+    turn = np.deg2rad(20)
+    affine = np.diag([0.8, 0.8, 2.0, 1.0])
+    affine[:2, :2] @= [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    affine[:3, 3] = (-31.0, 12.0, 250.0)
+    pixels, _ = lesion_pixels(0, grade=1)
+    nib.save(nib.Nifti1Image(pixels.T, affine), tmp_path / "ct.nii.gz")
+    options = {"region": "4:8,8:16,8:16", "label_format": "nii.gz", **CPU}
+    (row,) = predict_files(folder / "grader", [tmp_path / "ct.nii.gz"], tmp_path / "out", **options)
+    assert row["error"] == ""
+    assert row["labels"] == str(tmp_path / "out" / "ct.nii.gz")
+    written = nib.load(row["labels"])
+    # Every voxel that the model judged (others are stored as 255) lies where the scan's lies: head, back, left.
+    image = read(tmp_path / "ct.nii.gz")
+    asked = predict(load_model(folder / "grader", **CPU), image, region=parse_region("4:8,8:16,8:16"))
+    voxels = np.argwhere(np.ones([stop - start for start, stop in asked.region]))
+    expected = nib.affines.apply_affine(image.affine, voxels + [start for start, _ in asked.region])
+    right, front, head = nib.affines.apply_affine(written.affine, np.argwhere(np.asarray(written.dataobj) != 255)).T
+    found = np.stack([head, -front, -right], axis=1)
+    np.testing.assert_allclose(sorted(map(tuple, found.round(3))), sorted(map(tuple, expected.round(3))), atol=2e-3)
+    with pytest.raises(ConfigError, match=r"choose one of tif, zarr, nii\.gz"):
+        predict_files(folder / "grader", [tmp_path / "ct.nii.gz"], tmp_path / "out", label_format="png", **CPU)
+
+
 def test_a_box_on_the_command_line_is_what_is_asked_about(folder, tmp_path, capsys):
     image = str(folder / "images" / "p0.nii.gz")
     command = ["predict", str(folder / "grader"), image, "--out", str(tmp_path), "--device", "cpu"]

@@ -20,17 +20,21 @@ import numpy.typing as npt
 
 from napari_medseg.api.prediction import LoadedModel, load_model, predict
 from napari_medseg.api.regions import parse_region, region_of_mask, region_of_model
+from napari_medseg.data.naming import stem_of
 from napari_medseg.data.regions import lesion_mask
 from napari_medseg.data.rows import format_region
 from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, MedsegError, WriteError
 from napari_medseg.io import image_files, read, write_image, write_labels
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.ome_zarr import is_ome_zarr
+from napari_medseg.io.volume.space import moved
 from napari_medseg.measure.lesions import lesion_size
 from napari_medseg.measure.space import space_of
 from napari_medseg.structures import Box, Image, Kind, Prediction
 from napari_medseg.training.events import Report, ignore
 
+#: Endings of the label files that can be written.
+LABEL_FORMATS = ("tif", "zarr", "nii.gz")
 #: Most values of one result that are kept in memory; more go to the disk as they are made.
 _VALUES_IN_MEMORY = 64 * 2**20
 
@@ -74,6 +78,8 @@ def predict_files(
         region (scheme `fibrosis`) write labels of the whole image all the same, 255 where they did not look.
     region_model
         A model that finds the region of every image, as in `napari_medseg.api.predict`.
+    label_format
+        One of `LABEL_FORMATS`; only NIfTI (``nii.gz``) keeps where voxels lie in the body.
 
     Returns
     -------
@@ -89,6 +95,8 @@ def predict_files(
         The model cannot be used, an input does not exist, the region has other axes than the first image, or the
         folder cannot be written.
     """
+    if label_format not in LABEL_FORMATS:
+        raise ConfigError(f"Labels cannot be written as '{label_format}': choose one of {', '.join(LABEL_FORMATS)}.")
     loaded = load_model(model, device=device, precision=precision, threads=threads)
     finder = None
     if region_model is not None:
@@ -106,7 +114,7 @@ def predict_files(
         started = time.perf_counter()
         try:
             image = read(file, kind=kind, series=series)
-            target = Path(out) / f"{name}.{'zarr' if label_format == 'zarr' else 'tif'}"
+            target = Path(out) / f"{name}.{label_format}"
             _predict_file(loaded, image, target, row, wanted, report)
         except Cancelled:
             raise
@@ -152,7 +160,7 @@ def _unique_names(files: Sequence[Path]) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for file in files:
-        stem = file.name.removesuffix("".join(file.suffixes[-2:])) if file.name.endswith(".ome.tif") else file.stem
+        stem = stem_of(file)
         candidates = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
         # Names that differ in case alone are one file on Windows and macOS.
         name = next(name for name in candidates if name.casefold() not in taken)
@@ -204,6 +212,8 @@ def _predict_file(
             )
         if result.labels is not None:
             known: dict[str, Any] = {"spacing": image.spacing, "units": image.units, "axes": image.spatial_axes}
+            if image.affine is not None:
+                known["affine"] = moved(image.affine, [start for start, _ in result.region])
             row["labels"] = str(write_labels(target, result.labels, classes=result.classes, **known))
         if result.probabilities is not None:
             _write_probabilities(target, result, image)
@@ -283,9 +293,9 @@ def _write_probabilities(target: Path, result: Prediction, image: Image) -> None
         spacing=image.spacing,
         units=image.units,
         channels=channels,
-        name=f"{target.stem} probabilities",
+        name=f"{stem_of(target)} probabilities",
     )
-    write_image(target.with_name(f"{target.stem}-probabilities.zarr"), stack)
+    write_image(target.with_name(f"{stem_of(target)}-probabilities.zarr"), stack)
 
 
 class _Table:

@@ -25,7 +25,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--region-model", metavar="MODEL", help="find the region by what this model draws")
     parser.add_argument("--probabilities", action="store_true", help="also write class probabilities as OME-Zarr")
     parser.add_argument("--repair-order", action="store_true", help="OCT: put layers that are out of order in order")
-    parser.add_argument("--format", choices=["tif", "zarr"], default="tif", help="format of the label files")
+    parser.add_argument(
+        "--format",
+        choices=["tif", "zarr", "nii.gz"],
+        default="tif",
+        help="format of the label files; nii.gz (NIfTI) lies where the scan lies",
+    )
     add_reading_options(parser)
     add_device_options(parser)
     add_event_option(parser)
