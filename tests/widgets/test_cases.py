@@ -310,6 +310,35 @@ def test_import_form_offers_values_and_layers_of_an_oct_set(desk, qtbot, tmp_pat
 
 
 @pytest.mark.viewer
+def test_an_oct_set_without_layers_is_not_made_silently(desk, qtbot, tmp_path):
+    from PIL import Image as Picture
+
+    _, panel, session = desk
+    source = tmp_path / "oct_of_a_clinic"
+    mask = np.repeat(np.arange(4, dtype=np.uint8)[:, None], 12, axis=1)
+    for folder in ("images", "masks"):
+        (source / folder).mkdir(parents=True)
+        Picture.fromarray(mask).save(source / folder / "a.png")
+    form = panel._import
+    panel._pages.setCurrentWidget(form)
+    form.source.setText(str(source))
+    form.source.editingFinished.emit()
+    qtbot.waitUntil(lambda: form.values.names() == ["class 1", "class 2", "class 3"], timeout=20_000)
+    qtbot.waitUntil(form.make.isEnabled)
+    assert form.kind.currentText() == "oct"
+    form.place.setText(str(tmp_path / "out"))
+    form.spacing.setText("0.004, 0.011")
+    qtbot.mouseClick(form.make, Qt.MouseButton.LeftButton)
+    assert "No class is a layer yet" in form.notice.words
+    assert not (tmp_path / "out").exists()
+    form.areas_only.setChecked(True)
+    with qtbot.waitSignal(form.created, timeout=20_000):
+        qtbot.mouseClick(form.make, Qt.MouseButton.LeftButton)
+    assert session.dataset.info.surfaces == ()
+    assert session.dataset.read_image(session.dataset.cases[0]).spacing == (0.004, 0.011)
+
+
+@pytest.mark.viewer
 def test_cases_of_one_source_are_shown_alone(desk, tmp_path):
     _, panel, session = desk
     make_dataset(tmp_path / "data", cases=3)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
+from napari_medseg.api.device_layers import take_device_layers
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.importing import find_values, import_dataset
-from napari_medseg.data.retina import STRUCTURES
+from napari_medseg.data.importing import find_values, guess_kind, import_dataset
+from napari_medseg.data.retina import BACKGROUND_WORD, STRUCTURES
+from napari_medseg.data.scan_columns import parse_spacing
 from napari_medseg.data.table import read_table
 from napari_medseg.errors import DatasetError
-from napari_medseg.structures import KINDS, Progress
+from napari_medseg.structures import KINDS, Kind, Progress
 from napari_medseg.widgets.editors import CalmComboBox
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import ThreadJob
@@ -53,6 +55,13 @@ class ImportForm(QWidget):
         self.kind = CalmComboBox()
         self.kind.addItems(KINDS)
         self.values, self.layers = ValueTable(), LayerOrder()
+        self.areas_only = QCheckBox("Areas alone, no layers")
+        self.areas_only.setObjectName("areas_only")
+        self.device_layers = QCheckBox("Take the scanner's own layers as drafts")
+        self.device_layers.setObjectName("device_layers")
+        self.spacing = QLineEdit()
+        self.spacing.setObjectName("spacing")
+        self.spacing.setToolTip("Of files that do not say it themselves; empty: as the files say, or not known")
         self.table, self.masks = CalmComboBox(), CalmComboBox()
         self.columns = {name: CalmComboBox() for name in _COLUMNS}
         self.masks.addItems(["one class, or its object numbers", "a class per value"])
@@ -67,12 +76,14 @@ class ImportForm(QWidget):
         self.source.editingFinished.connect(self._look_into_source)
         self.masks.currentIndexChanged.connect(self._follow_masks)
         self.kind.currentIndexChanged.connect(self._follow_masks)
+        self.kind.activated.connect(self._keep_kind)
         self.values.changed.connect(lambda: self.layers.set_names(self.values.names()))
         self.table.currentIndexChanged.connect(self._read_columns)
         self.columns["source_column"].currentIndexChanged.connect(self._follow_source)
         self._job: ThreadJob | None = None
         self._source: str | None = None
         self._proposed = ""
+        self._is_kind_kept = False
         self._looked_into = ""
         self._follow_masks()
         self._look_into_source()
@@ -80,16 +91,15 @@ class ImportForm(QWidget):
     def _build(self) -> None:
         choose = button("Choose folder…", self._choose_source)
         above: list[tuple[str, QWidget]] = [("Folder", self.source), ("", choose), ("Kind", self.kind)]
+        above += [("Spacing, mm", self.spacing), ("", self.device_layers)]
         above += [("Masks hold", self.masks), ("Class", self.class_name)]
         below: list[tuple[str, QWidget]] = [("Table", self.table)]
         below += [(label, self.columns[name]) for name, (label, _) in _COLUMNS.items()]
         below += [("Source", self.source_value), ("", self.resample), ("Save in", self.place)]
-        for label, widget in above:
-            self._form.addRow(label, widget)
-        for wide in (self.values, self.layers):
+        self._add_rows(above)
+        for wide in (self.values, self.layers, self.areas_only):
             self._form.addRow(wide)
-        for label, widget in below:
-            self._form.addRow(label, widget)
+        self._add_rows(below)
         inner = QWidget()
         content = panel_layout(inner)
         content.addWidget(heading("Import images and masks"))
@@ -107,6 +117,14 @@ class ImportForm(QWidget):
         buttons.addWidget(self.notice)
         buttons.addLayout(row(button("Back", self._back), self.make, stretch=self.make))
         layout.addWidget(bar)
+
+    def _add_rows(self, rows: Sequence[tuple[str, QWidget]]) -> None:
+        for label, widget in rows:
+            if isinstance(widget, QCheckBox):
+                # Its words need the whole width.
+                self._form.addRow(widget)
+            else:
+                self._form.addRow(label, widget)
 
     def _choose_source(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder with images and masks", self.source.text())
@@ -131,8 +149,22 @@ class ImportForm(QWidget):
             if self.place.text() == self._proposed:
                 self._proposed = str(Path.home() / f"{source.name}-dataset")
                 self.place.setText(self._proposed)
+            if not self._is_kind_kept:
+                self._start(lambda _: guess_kind(source), self._propose_kind)
         self.table.setCurrentIndex(self.table.count() - 1)
         self._find_values()
+
+    def _keep_kind(self) -> None:
+        """Leave the kind alone from now on: a person chose it."""
+        self._is_kind_kept = True
+
+    def _propose_kind(self, kind: Kind | None) -> None:
+        """Take over what the files say; OCT masks hold layers, so their values are asked for."""
+        if kind is None or self._is_kind_kept:
+            return
+        self.kind.setCurrentText(kind)
+        if kind == "oct":
+            self.masks.setCurrentIndex(_VALUES)
 
     @shown_errors
     def _read_columns(self) -> None:
@@ -151,10 +183,16 @@ class ImportForm(QWidget):
         self._form.setRowVisible(self.source_value, not self.columns["source_column"].currentData())
 
     def _follow_masks(self) -> None:
-        per_value, is_oct = self.masks.currentIndex() == _VALUES, self.kind.currentText() == "oct"
+        kind = self.kind.currentText()
+        per_value, is_oct = self.masks.currentIndex() == _VALUES, kind == "oct"
+        self._form.setRowVisible(self.spacing, kind != "image")
+        self._form.setRowVisible(self.device_layers, is_oct)
+        example = "depth, width: 0.0039, 0.0115" if is_oct else "z, y, x: 2.5, 0.7, 0.7"
+        self.spacing.setPlaceholderText(example)
         self._form.setRowVisible(self.class_name, not per_value)
         self._form.setRowVisible(self.values, per_value)
-        self._form.setRowVisible(self.layers, per_value and is_oct)
+        for shown in (self.layers, self.areas_only):
+            self._form.setRowVisible(shown, per_value and is_oct)
         self.values.suggest([*STRUCTURES] if is_oct else [])
         self._find_values()
 
@@ -177,10 +215,16 @@ class ImportForm(QWidget):
         arguments["resample_masks"] = self.resample.isChecked()
         if not arguments["source_column"]:
             arguments["source_value"] = self.source_value.text().strip()
+        if arguments["kind"] != "image":
+            arguments["spacing"] = parse_spacing(self.spacing.text())
+        takes_device = arguments["kind"] == "oct" and self.device_layers.isChecked()
         remarks: list[str] = []
 
         def work(progress: Progress) -> Dataset:
-            return import_dataset(source, out, **arguments, say=remarks.append, progress=progress)
+            made = import_dataset(source, out, **arguments, say=remarks.append, progress=progress)
+            if takes_device:
+                remarks.append(f"{len(take_device_layers(made))} cases have the scanner's own layers as drafts.")
+            return made
 
         self._start(work, lambda dataset: self._made(dataset, remarks))
 
@@ -205,7 +249,13 @@ class ImportForm(QWidget):
         if self.masks.currentIndex() != _VALUES:
             # Masks of 0 and 255 hold one object number, so both ways come to the same.
             return {"instances": self.class_name.text().strip() or "object"}
-        layers = self.layers.layers() if self.kind.currentText() == "oct" else []
+        is_layered = self.kind.currentText() == "oct" and not self.areas_only.isChecked()
+        layers = self.layers.layers() if is_layered else []
+        if is_layered and self.values.names() and not set(layers) - {BACKGROUND_WORD}:
+            raise DatasetError(
+                "No class is a layer yet: type the names of layers (RNFL, GCL+IPL, …), or check which classes are "
+                "layers, from top to bottom, or check 'Areas alone, no layers'."
+            )
         return {"classes": self.values.classes(), "ignore": self.values.ignored(), "layers": layers}
 
     def _show_progress(self, done: int, total: int, text: str) -> None:

@@ -53,19 +53,22 @@ class LayerOrder(QWidget):
         if name in self._names:
             return
         self._names.append(name)
-        names = [item.text() for item in self._items()]
+        names = [_name(item) for item in self._items()]
         self._insert(len(names) - 1 - names[::-1].index(BACKGROUND_WORD), name, checked=True)
 
     def layers(self) -> list[str]:
         """The checked names from top to bottom."""
-        return [item.text() for item in self._items() if item.checkState() == Qt.CheckState.Checked]
+        return [_name(item) for item in self._items() if item.checkState() == Qt.CheckState.Checked]
 
     def _items(self) -> list[QListWidgetItem]:
         items = (self._list.item(index) for index in range(self._list.count()))
         return [item for item in items if item is not None]
 
     def _insert(self, place: int, name: str, *, checked: bool) -> None:
-        item = QListWidgetItem(name)
+        # The background may end the pile at either side.
+        end = "above all" if self._list.count() == 0 else "below all"
+        item = QListWidgetItem(f"{name}, {end}" if name == BACKGROUND_WORD else name)
+        item.setData(Qt.ItemDataRole.UserRole, name)
         item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsDropEnabled | Qt.ItemFlag.ItemIsUserCheckable)
         item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
         self._list.insertItem(place, item)
@@ -76,6 +79,10 @@ class LayerOrder(QWidget):
         if item is not None:
             self._list.insertItem(place + by, item)
             self._list.setCurrentRow(place + by)
+
+
+def _name(item: QListWidgetItem) -> str:
+    return str(item.data(Qt.ItemDataRole.UserRole))
 
 
 def is_layer(name: str) -> bool:

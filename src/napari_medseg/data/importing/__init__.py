@@ -7,6 +7,7 @@ is shared. A further layout is one file and one line in `FORMATS`.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +21,8 @@ from napari_medseg.data.importing.values import values_in
 from napari_medseg.data.importing.writing import write_dataset
 from napari_medseg.data.label_files import bands
 from napari_medseg.data.scan_columns import format_spacing, parse_spacing
-from napari_medseg.errors import DatasetError, InputNotFoundError
-from napari_medseg.io import read_labels
+from napari_medseg.errors import DatasetError, InputNotFoundError, MedsegError
+from napari_medseg.io import read, read_labels
 from napari_medseg.structures import KINDS, Kind, Progress
 
 #: Source layouts by the name that ``--format`` takes.
@@ -113,6 +114,8 @@ def import_dataset(
         `out` cannot be written.
     """
     folder = Path(source).absolute()
+    if folder.is_file():
+        raise InputNotFoundError(f"{folder} is a file: name the folder that it lies in.")
     if not folder.is_dir():
         raise InputNotFoundError(f"Folder {folder} does not exist: check the path.")
     planner = FORMATS.get(format or "folders")
@@ -205,6 +208,27 @@ def find_values(
         labels = read_labels(mask).labels
         counts.update({value for band in bands(labels) for value in values_in(band)})
     return dict(sorted(counts.items()))
+
+
+def guess_kind(source: str | os.PathLike[str]) -> Kind | None:
+    """What sort of images a folder holds: what its first file says, else a word in the folder's name.
+
+    Returns
+    -------
+    None where neither tells, or the folder holds no image that can be read.
+    """
+    folder = Path(source).absolute()
+    none = Options(source=folder, images=None, masks=None, table=None, id_column=None, columns={}, say=_say_nothing)
+    try:
+        files, _ = images_and_masks(folder, none)
+        kind = read(files[0]).kind if files else "image"
+    except MedsegError:
+        # Said in full when it is imported; this is a proposal alone.
+        kind = "image"
+    if kind != "image":
+        return kind
+    named = re.split(r"[^a-z]+", folder.name.lower())
+    return next((kind for kind in KINDS if kind != "image" and kind in named), None)
 
 
 def _say_nothing(text: str) -> None:
