@@ -16,6 +16,7 @@ from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.synthetic import make_dataset
 from napari_medseg.errors import ConfigError
 from napari_medseg.schemes import SCHEMES, build_config
+from napari_medseg.structures import DatasetInfo
 from napari_medseg.widgets.check_view import CheckView
 from napari_medseg.widgets.data_check import check_data
 from napari_medseg.widgets.jobs import Job
@@ -240,6 +241,30 @@ def panel(make_napari_viewer, qtbot, tmp_path):
     yield made
     for job in list(Job.running):
         job.end()
+
+
+@pytest.mark.viewer
+def test_the_scheme_follows_the_data_set_until_a_person_chooses(make_napari_viewer, tmp_path):
+    from napari_medseg.widgets.session import session_of
+    from napari_medseg.widgets.train_setup import TrainSetup
+
+    session = session_of(make_napari_viewer())
+    setup = TrainSetup(session)
+    expected = {
+        "oct": ("oct", ()),
+        "ct": ("boosting", ()),
+        "mr": ("boosting", ()),
+        "ultrasound": ("fibrosis", ("F0", "F1")),
+        "image": ("pathology", ()),
+    }
+    for kind, (scheme, grades) in expected.items():
+        session.set_dataset(Dataset.create(tmp_path / kind, DatasetInfo(name=kind, kind=kind, grades=grades)))
+        assert setup.scheme.key == scheme
+    setup.choose("oct")
+    session.set_dataset(Dataset.open(tmp_path / "image"))
+    assert setup.scheme.key == "oct", "the same data set, read anew"
+    session.set_dataset(Dataset.open(tmp_path / "ct"))
+    assert setup.scheme.key == "boosting"
 
 
 @pytest.mark.viewer

@@ -7,7 +7,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_medseg.schemes import SCHEMES, Scheme, SchemeConfig, build_config
-from napari_medseg.structures import Progress
+from napari_medseg.structures import DatasetInfo, Progress
 from napari_medseg.widgets.check_view import CheckView
 from napari_medseg.widgets.data_check import DataCheck, check_data
 from napari_medseg.widgets.editors import CalmComboBox
@@ -20,6 +20,8 @@ from napari_medseg.widgets.start_options import StartOptions
 
 #: Quiet time after an edit before the data are checked again.
 CHECK_DELAY_MS = 400
+#: Scheme that is proposed for a kind of images, where nobody drew layers or gave grades.
+_SCHEME_OF_KIND = {"oct": "oct", "ct": "boosting", "mr": "boosting"}
 #: Entry of the profile list that means the scheme's own figures.
 FULL_PROFILE = "full"
 
@@ -42,6 +44,9 @@ class TrainSetup(QWidget):
         self._form: SettingsForm[SchemeConfig] | None = None
         self._job: ThreadJob | None = None
         self._stale = True
+        #: Whether a person chose the scheme.
+        self._is_chosen = False
+        self._dataset_path = None if session.dataset is None else session.dataset.path
         self.found: DataCheck | None = None
         self._scheme_box, self._profile_box = CalmComboBox(), CalmComboBox()
         self._summary = QLabel()
@@ -57,6 +62,7 @@ class TrainSetup(QWidget):
         self._build()
         self._connect()
         self._choose_scheme()
+        self._propose_scheme()
 
     @property
     def scheme(self) -> Scheme:
@@ -86,6 +92,7 @@ class TrainSetup(QWidget):
 
     def choose(self, scheme: str, profile: str | None = None) -> None:
         """Choose a scheme by its key, and one of its profiles."""
+        self._is_chosen = True
         self._scheme_box.setCurrentIndex(self._scheme_box.findData(scheme))
         if profile is not None:
             self._profile_box.setCurrentIndex(self._profile_box.findData(profile))
@@ -114,9 +121,10 @@ class TrainSetup(QWidget):
 
     def _connect(self) -> None:
         self._scheme_box.currentIndexChanged.connect(self._choose_scheme)
+        self._scheme_box.activated.connect(self._keep_scheme)
         self._profile_box.currentIndexChanged.connect(self._choose_profile)
         self._drafts.toggled.connect(self._need_check)
-        self._session.dataset_changed.connect(self._forget_finding)
+        self._session.dataset_changed.connect(self._on_dataset)
         self._session.cases_changed.connect(self._need_check)
         self._timer.timeout.connect(self._check)
         self.estimate.wanted.connect(self._measure)
@@ -147,6 +155,27 @@ class TrainSetup(QWidget):
     def _choose_profile(self) -> None:
         name = self._profile_box.currentData()
         self.form.set_settings(build_config(self.scheme, profile=None if name == FULL_PROFILE else name))
+
+    def _keep_scheme(self) -> None:
+        """Leave the scheme alone while this data set is open: a person chose it."""
+        self._is_chosen = True
+
+    def _propose_scheme(self) -> None:
+        """Choose the scheme that suits the data set's kind, once for each data set."""
+        dataset = self._session.dataset
+        if dataset is None or self._is_chosen:
+            return
+        proposed = scheme_for(dataset.info)
+        if proposed in SCHEMES:
+            self._scheme_box.setCurrentIndex(self._scheme_box.findData(proposed))
+
+    def _on_dataset(self) -> None:
+        path = None if self._session.dataset is None else self._session.dataset.path
+        if path != self._dataset_path:
+            self._is_chosen = False
+        self._dataset_path = path
+        self._propose_scheme()
+        self._forget_finding()
 
     def _forget_finding(self) -> None:
         self.found = None
@@ -212,3 +241,14 @@ class TrainSetup(QWidget):
         self._job = None
         if self._stale and self.isVisible():
             self._timer.start()
+
+
+def scheme_for(info: DatasetInfo) -> str:
+    """Key of the scheme that suits a data set by what it declares: layers, grades, else by the kind of its images.
+
+    >>> scheme_for(DatasetInfo(name="a", kind="oct")), scheme_for(DatasetInfo(name="b", kind="ct", grades=("0", "1")))
+    ('oct', 'fibrosis')
+    """
+    if info.surfaces:
+        return "oct"
+    return "fibrosis" if info.grades else _SCHEME_OF_KIND.get(info.kind, "pathology")
