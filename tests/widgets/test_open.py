@@ -183,6 +183,26 @@ def test_what_was_typed_and_chosen_becomes_cells_of_the_case(desk, qtbot, e2e, t
     assert not list((tmp_path / "data").glob("images/*"))
 
 
+def test_the_scanners_layers_become_a_draft_where_they_are_asked_for(desk, qtbot, e2e, tmp_path):
+    viewer, panel = desk
+    Dataset.create(tmp_path / "data", DatasetInfo(name="test", kind="oct"))
+    session_of(viewer).open_dataset(tmp_path / "data")
+    look(qtbot, panel, e2e)
+    assert not panel.device_layers.isHidden()
+    panel.missing.oct["x"].setText("11.5")
+    panel.device_layers.setChecked(True)
+    qtbot.mouseClick(panel.add, Qt.MouseButton.LeftButton)
+    assert "1 has the scanner's own layers" in panel.notice.words
+    dataset = Dataset.open(tmp_path / "data")
+    (case,) = dataset.cases
+    assert (case.status, case.origin) == ("draft", "model:device")
+    assert {surface.name for surface in dataset.info.surfaces} == {"ILM", "BM"}
+    assert (dataset.read_labels(case)[:, 21:40] == 1).all()
+    panel._change_series(1)
+    qtbot.waitUntil(lambda: panel.image is not None, timeout=15_000)
+    assert panel.device_layers.isHidden(), "this scan has no layers"
+
+
 def test_a_picture_can_be_called_oct(desk, qtbot, tmp_path):
     viewer, panel = desk
     tifffile.imwrite(tmp_path / "a.tif", np.repeat(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64, 1), 3, axis=2))

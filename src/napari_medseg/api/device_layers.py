@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from napari_medseg.annotation.device_layers import labels_of_device
@@ -32,12 +32,19 @@ _BETWEEN = {
 _EDGES: Mapping[str, Edge] = {"ILM": "dark-to-bright", "BM": "bright-to-dark"}
 
 
-def take_device_layers(dataset: Dataset) -> list[str]:
+def take_device_layers(dataset: Dataset, only: Collection[str] | None = None) -> list[str]:
     """Make labels from the surfaces that scanners stored with their images, for cases that have none.
 
     They are drafts of origin `ORIGIN`, trained on only when a person has marked them done or drafts are asked for. A
     data set without classes gets those that lie between the surfaces; one with declared surfaces takes those of their
     names.
+
+    Parameters
+    ----------
+    dataset
+        Data set whose cases are looked at.
+    only
+        Ids of the cases that may get labels; None for all.
 
     Returns
     -------
@@ -50,7 +57,8 @@ def take_device_layers(dataset: Dataset) -> list[str]:
     MedsegError
         An image cannot be read, or the data set cannot be written.
     """
-    found = [(case, image) for case in dataset.cases if (image := _image_with_surfaces(dataset, case)) is not None]
+    cases = [case for case in dataset.cases if only is None or case.case in only]
+    found = [(case, image) for case in cases if (image := _image_with_surfaces(dataset, case)) is not None]
     if not found:
         return []
     if not dataset.info.classes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import napari
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QMenu, QPushButton, QWidget
 
+from napari_medseg.api.device_layers import take_device_layers
 from napari_medseg.hooks import image_layers
 from napari_medseg.io import read
 from napari_medseg.io.volume.dicom import one_per_series
@@ -91,6 +92,9 @@ class OpenPanel(QWidget):
         self.true_aspect.setObjectName("true_aspect")
         self.true_aspect.setToolTip("B-scans in millimetres; without it pixel by pixel, which is better to draw in")
         self.true_aspect.toggled.connect(lambda on: switch_aspect(self.viewer, on))
+        self.device_layers = QCheckBox("Take the scanner's own layers as drafts")
+        self.device_layers.setObjectName("device_layers")
+        self.device_layers.setToolTip("Where it is added to a data set: they are labels to correct, not yet done.")
         self.warnings = SentenceLabel()
         layout.addWidget(self.title)
         layout.addLayout(self._facts)
@@ -102,6 +106,7 @@ class OpenPanel(QWidget):
         layout.addLayout(choices)
         layout.addWidget(self.missing)
         layout.addWidget(self.true_aspect)
+        layout.addWidget(self.device_layers)
         layout.addWidget(self.warnings)
         return found
 
@@ -149,6 +154,8 @@ class OpenPanel(QWidget):
         self._choices.setRowVisible(self.kind, image.kind == "image" or self.kind.currentData() is not None)
         self.missing.ask(image)
         self.true_aspect.setVisible(image.kind == "oct")
+        self.device_layers.setVisible(image.oct is not None and bool(image.oct.surfaces))
+        self.device_layers.setChecked(False)
         self.warnings.say("warning", " ".join(image.warnings))
 
     def _offer_windows(self, image: Image) -> None:
@@ -209,7 +216,16 @@ class OpenPanel(QWidget):
             columns["series"] = str(self.image.series)
         added = add_files(dataset, self.paths, columns)
         self.session.cases_changed.emit()
-        self.notice.show_info(f"Added {len(added)} case{'' if len(added) == 1 else 's'} to {dataset.info.name}.")
+        done = f"Added {len(added)} case{'' if len(added) == 1 else 's'} to {dataset.info.name}."
+        if added and self.device_layers.isChecked():
+            info = dataset.info
+            taken = len(take_device_layers(dataset, [case.case for case in added]))
+            if dataset.info != info:
+                # Classes came with the layers.
+                self.session.dataset_changed.emit(dataset)
+            self.session.cases_changed.emit()
+            done += f" {taken} {'has' if taken == 1 else 'have'} the scanner's own layers as drafts."
+        self.notice.show_info(done)
 
     def _choose_files(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(self, "Open images")
