@@ -324,6 +324,29 @@ def test_an_interrupted_search_goes_on_to_the_same_weights(run, tmp_path):
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
 
+def test_a_finished_candidate_of_an_interrupted_search_is_a_model_at_once(run, tmp_path):
+    def stop_in_the_second(event, **values):
+        if event == "epoch_ended" and values["stage"] == "unet-plain-c2-w4-d2":
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        train(tmp_path / "run", report=stop_in_the_second)
+    first = read_card(run / "model.safetensors").training.candidates[0]["name"]
+    started = []
+
+    def note(event, **values):
+        if event == "stage_started":
+            started.append(values["stage"])
+
+    summary = train(tmp_path / "run", [*TRAINED, f"target={first}"], resume=True, report=note)
+    assert started == [first]
+    assert [(stage["name"], stage["reused"]) for stage in summary["stages"]] == [(first, True)]
+    assert [(entry["name"], entry["chosen"]) for entry in summary["candidates"]] == [(first, True)]
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    # The search can still be brought to its end.
+    assert [stage["reused"] for stage in train(tmp_path / "run", TRAINED, resume=True)["stages"]] == [True, False]
+
+
 def test_a_file_stop_ends_one_candidate_and_the_next_one_trains(tmp_path):
     told = []
 

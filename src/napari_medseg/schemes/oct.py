@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -135,7 +136,10 @@ class OctConfig(SchemeConfig):
         description="Round 2: try one step around the winner in convolutions, kernels and downsamplings.",
         json_schema_extra=BASIC,
     )
-    target: str | None = Field(None, description="Name of the candidate that becomes the model; empty: the best one.")
+    target: str | None = Field(
+        None,
+        description="Name of the candidate that becomes the model; the others are not trained. Empty: the best one.",
+    )
     class_weights: Literal["balanced", "none"] = Field(
         "balanced", description="Whether pixels of thin layers weigh more in the loss."
     )
@@ -269,17 +273,22 @@ class OctScheme(Scheme):
 
 
 def race_candidates(parts: OctParts) -> Generator[Stage, StageResult, list[Entry]]:
-    """Train the candidates of round 1, and where it is asked for those of round 2, one step around the best so far."""
+    """Train the candidates of round 1, and where it is asked for those of round 2, one step around the best so far.
+
+    Where one of round 1 is asked for by name, the others only stand beside it if they were trained before.
+    """
+    target = parts.config.target
+    is_known = target in {candidate.name for candidate in parts.config.candidates}
     for candidate in parts.config.candidates:
         parts.try_out(candidate)
     league: list[Entry] = []
     for candidate in parts.config.candidates:
-        league.append((yield from _race(parts, candidate, 1)))
+        league += yield from _race(parts, candidate, 1, only_if_done=is_known and candidate.name != target)
     if parts.config.search:
         raced = {entry.candidate.name for entry in league}
         around = neighbours(best_entry(league).candidate, parts.config.window_width, parts.height)
         for candidate in (c for c in around if c.name not in raced and _works(parts, c)):
-            league.append((yield from _race(parts, candidate, 2)))
+            league += yield from _race(parts, candidate, 2, only_if_done=is_known)
     return league
 
 
@@ -292,11 +301,13 @@ def _works(parts: OctParts, candidate: Candidate) -> bool:
     return True
 
 
-def _race(parts: OctParts, candidate: Candidate, number: int) -> Generator[Stage, StageResult, Entry]:
-    """Train one candidate."""
+def _race(
+    parts: OctParts, candidate: Candidate, number: int, *, only_if_done: bool
+) -> Generator[Stage, StageResult, list[Entry]]:
+    """Train one candidate; empty where it was left out."""
     network = parts.network(candidate)
-    result = yield parts.stage(candidate, network)
-    return parts.entry(candidate, network, result, number)
+    result = yield replace(parts.stage(candidate, network), only_if_done=only_if_done)
+    return [] if result.left_out else [parts.entry(candidate, network, result, number)]
 
 
 def _target(config: OctConfig, league: Sequence[Entry]) -> Entry:

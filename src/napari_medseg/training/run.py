@@ -11,6 +11,7 @@ import contextlib
 import csv
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -24,7 +25,7 @@ from napari_medseg.data.locking import STALE_SECONDS, FileLock
 from napari_medseg.errors import LockedError, TrainingError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.models.compute import Compute
-from napari_medseg.training.checkpoint import table_text
+from napari_medseg.training.checkpoint import StageFolder, table_text
 from napari_medseg.training.distributed import SINGLE, Group
 from napari_medseg.training.events import Report, ignore
 from napari_medseg.training.loop import fit
@@ -157,7 +158,7 @@ def run_stages(
 
     Returns
     -------
-    what the generator returned; the stages' results in order
+    what the generator returned; the stages' results in order, without those that were left out
     """
     compute.activate()
     results: list[StageResult] = []
@@ -167,7 +168,7 @@ def run_stages(
         try:
             stage = stages.send(results[-1]) if results else next(stages)
         except StopIteration as end:
-            return end.value, results
+            return end.value, [result for result in results if not result.left_out]
         _check_parents(stage, results)
         result = _run_stage(stage, results, run, seed, compute, report, group, of)
         results.append(result)
@@ -211,6 +212,9 @@ def _run_stage(
     group: Group,
     of: int | None,
 ) -> StageResult:
+    folder, identity = run / "stages" / stage.name, stage_identity(stage, results, seed)
+    if stage.only_if_done and StageFolder(folder, identity, writes=False).finished() is None:
+        return _left_out(stage, identity)
     frozen = {id(p) for module in stage.frozen for p in module.parameters()}
     trainable = [p for p in stage.model.parameters() if p.requires_grad and id(p) not in frozen]
     trained = _count(trainable)
@@ -238,8 +242,8 @@ def _run_stage(
 
     result = fit(
         stage,
-        folder=run / "stages" / stage.name,
-        identity=stage_identity(stage, results, seed),
+        folder=folder,
+        identity=identity,
         compute=compute,
         seed=seed,
         report=report_and_record,
@@ -257,6 +261,20 @@ def _run_stage(
         stopped=result.stopped,
     )
     return result
+
+
+def _left_out(stage: Stage, identity: str) -> StageResult:
+    return StageResult(
+        name=stage.name,
+        identity=identity,
+        best_score=math.nan,
+        epochs=0,
+        steps=0,
+        seconds=0.0,
+        reused=False,
+        details={},
+        left_out=True,
+    )
 
 
 def _history(run: Path, stages: Sequence[str]) -> str:

@@ -124,6 +124,8 @@ class Stage:
         Names of the stages whose weights this one starts from.
     candidate
         Whether this is one of several stages of which the scheme keeps the best; shown as a league table.
+    only_if_done
+        Take it from the disk where it was trained to its end before; otherwise leave it out.
     score_name
         What people call the number that the scorer gives and early stopping maximises, e.g. ``"Dice"``.
     parts
@@ -142,13 +144,18 @@ class Stage:
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     parents: Sequence[str] = ()
     candidate: bool = False
+    only_if_done: bool = False
     score_name: str = "score"
     parts: Sequence[StagePart] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
-    """What the loop sends back into the scheme; `stopped`: a person ended the stage before its last epoch."""
+    """What the loop sends back into the scheme.
+
+    `stopped`: a person ended the stage before its last epoch. `left_out`: nothing was trained or loaded
+    (`Stage.only_if_done`); the figures mean nothing then.
+    """
 
     name: str
     identity: str
@@ -159,3 +166,4 @@ class StageResult:
     reused: bool
     details: Mapping[str, float]
     stopped: bool = False
+    left_out: bool = False
