@@ -220,3 +220,29 @@ def test_evaluate_prints_the_document_and_refuses_training_cases(run, dataset):
     assert {"auc", "auc_ci", "accuracy", "balanced_accuracy", "macro_f1"} <= document["classification"].keys()
     refused = call("evaluate", run, "--data", dataset, "--device", "cpu", "--split", "train", check=1)
     assert "--allow-training-cases" in refused.stderr
+
+
+def test_a_description_has_even_columns_and_no_float_noise():
+    from napari_medseg.commands.info import _as_text
+
+    text = _as_text(
+        {"path": "a", "kind": "oct", "series_names": ["OD, volume", "OS"], "spacing": [0.0038716697599738836]}
+    )
+    assert text.splitlines() == [
+        "a",
+        "  kind          oct",
+        "  series_names  OD, volume; OS",
+        "  spacing       0.00387167",
+    ]
+
+
+def test_one_case_is_not_cases(tmp_path, capsys):
+    from napari_medseg.cli import main
+    from napari_medseg.data.dataset import Dataset
+    from napari_medseg.structures import DatasetInfo, Image
+
+    Dataset.create(tmp_path / "d", DatasetInfo(name="d")).add_image(
+        Image(levels=(np.zeros((8, 8), np.uint8),), axes="yx"), "a"
+    )
+    assert main(["dataset", "info", str(tmp_path / "d")]) == 0
+    assert "1 case of 1 group, 0 with labels" in capsys.readouterr().out

@@ -270,7 +270,8 @@ def _described(dataset: Dataset, verb: str) -> Result:
         "split": _counts(case.split for case in cases),
     }
     lines = [f"{verb} {dataset.path}"]
-    lines.append(f"  {document['cases']} cases of {document['groups']} groups, {document['labels']} with labels")
+    counts = f"{_number(len(cases), 'case')} of {_number(document['groups'], 'group')}"
+    lines.append(f"  {counts}, {document['labels']} with labels")
     counted = (("status", "status"), ("tags", "tag_counts"), ("grades", "grade_counts"), ("sources", "sources"))
     for title, key in (*counted, ("split", "split")):
         if document[key]:
@@ -280,6 +281,11 @@ def _described(dataset: Dataset, verb: str) -> Result:
     if info.surfaces:
         lines.append("  surfaces: " + ", ".join(surface.name for surface in info.surfaces))
     return Result(document=document, text="\n".join(lines))
+
+
+def _number(n: int, word: str) -> str:
+    """``"1 case"``, ``"2 cases"``."""
+    return f"{n} {word}{'' if n == 1 else 's'}"
 
 
 def _counts(values: Any) -> Mapping[str, int]:

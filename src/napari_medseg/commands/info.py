@@ -37,10 +37,17 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def _as_text(document: Mapping[str, Any]) -> str:
-    lines = [str(document["path"])]
-    for key, value in document.items():
-        if key == "path" or value in (None, [], ""):
-            continue
-        shown = ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)
-        lines.append(f"  {key:<10}{shown}")
-    return "\n".join(lines)
+    shown = {
+        key: _value(value) for key, value in document.items() if key != "path" and value not in (None, [], [""], "")
+    }
+    width = max(map(len, shown), default=0)
+    return "\n".join([str(document["path"]), *(f"  {key:<{width}}  {text}" for key, text in shown.items())])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        # Names may hold commas themselves.
+        separator = "; " if any(isinstance(part, str) and "," in part for part in value) else ", "
+        return separator.join(_value(part) for part in value)
+    # What files store in half precision is 0.0038716697599738836 here; a table of pixels needs no more than this.
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> Result:
 def as_lines(rows: list[Row]) -> list[str]:
     """A line per structure of each case, and the grid's total; single B-scans and fields are in the table."""
     lines, case = [], None
+    width = max((len(row.structure) for row in rows), default=0)
     for row in rows:
         if row.bscan is not None or (row.field not in (None, "center", "total")):
             continue
@@ -79,7 +80,7 @@ def as_lines(rows: list[Row]) -> list[str]:
             lines.append(row.case)
             case = row.case
         name = row.structure if row.part is None else f"  part {row.part}"
-        lines.append(f"  {name:<20}{_figures(row)}")
+        lines.append(f"  {name:<{max(width, 18)}}  {_figures(row)}")
     return lines
 
 
