@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from napari._app_model.constants._menus import is_menu_contributable
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medseg.widgets.workspace import PANELS, Workspace
 
@@ -65,3 +66,23 @@ def test_menu_entries_stand_where_napari_shows_them():
     own = {submenu["id"] for submenu in manifest["contributions"].get("submenus", [])}
     # Any other id would be dropped without a word.
     assert [menu for menu in menus if menu not in own and not is_menu_contributable(menu)] == []
+
+
+@pytest.mark.viewer
+def test_an_error_is_shown_once(make_napari_viewer, qtbot):
+    from napari.utils.notifications import notification_manager
+
+    from napari_medseg.widgets.notice import Notice
+
+    viewer, panel, notice = make_napari_viewer(show=True), QWidget(), Notice()
+    QVBoxLayout(panel).addWidget(notice)
+    dock = viewer.window.add_dock_widget(panel, name="Panel", area="right")
+    qtbot.waitUntil(panel.isVisible, timeout=20_000)
+    with notification_manager:
+        notification_manager.records.clear()
+        notice.show_error("The disk is full.")
+        assert notice.isVisible()
+        assert not notification_manager.records
+        dock.hide()
+        notice.show_error("The disk is still full.")
+        assert [record.message for record in notification_manager.records] == ["The disk is still full."]

@@ -1,4 +1,4 @@
-"""What a panel does when something fails: one sentence, there and in napari's notifications."""
+"""What a panel does when something fails: one sentence, there or in napari's notifications."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from napari_medseg.widgets.look import SentenceLabel
 
 
 class Notice(QWidget):
-    """A sentence, hidden while there is nothing to say; errors are also given to napari's notifications."""
+    """A sentence, hidden while there is nothing to say; napari's notifications say it where the panel is hidden."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -36,16 +36,18 @@ class Notice(QWidget):
         return self._label.words
 
     def show_error(self, text: str, details: str = "") -> None:
-        """Say what failed, here and in napari's notifications."""
+        """Say what failed: here, or in napari's notifications while nobody can see it here."""
         self._label.say("error", text)
         self._set_details(details)
-        show_error(text)
+        if not self.isVisible():
+            show_error(text)
 
     def show_warning(self, text: str) -> None:
-        """Say what was odd, here and in napari's notifications."""
+        """Say what was odd: here, or in napari's notifications while nobody can see it here."""
         self._label.say("warning", text)
         self._set_details("")
-        show_warning(text)
+        if not self.isVisible():
+            show_warning(text)
 
     def show_info(self, text: str) -> None:
         """Say what happened, here alone."""
