@@ -88,6 +88,9 @@ def test_nifti_labels_lie_where_the_scan_lies_for_nibabel(folder, tmp_path):
     right, front, head = nib.affines.apply_affine(written.affine, np.argwhere(np.asarray(written.dataobj) != 255)).T
     found = np.stack([head, -front, -right], axis=1)
     np.testing.assert_allclose(sorted(map(tuple, found.round(3))), sorted(map(tuple, expected.round(3))), atol=2e-3)
+    # In the order of the scan's own file, so that programs which compare voxel by voxel may.
+    assert written.shape == pixels.T.shape
+    np.testing.assert_allclose(written.affine, affine, atol=1e-4)
     with pytest.raises(ConfigError, match=r"choose one of tif, zarr, nii\.gz"):
         predict_files(folder / "grader", [tmp_path / "ct.nii.gz"], tmp_path / "out", label_format="png", **CPU)
 

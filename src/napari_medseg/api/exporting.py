@@ -14,7 +14,7 @@ from napari_medseg.data.dataset_file import color_for
 from napari_medseg.data.label_files import open_labels, shape_text
 from napari_medseg.errors import ConfigError, DatasetError
 from napari_medseg.io import read
-from napari_medseg.io.labels import LabelImage, read_labels, write_labels
+from napari_medseg.io.labels import LabelImage, orientation_of, read_labels, write_labels
 from napari_medseg.io.volume.dicom_seg import is_seg_name
 from napari_medseg.io.volume.dicom_seg_writer import write_seg
 from napari_medseg.io.volume.nifti_writer import is_nifti_name
@@ -165,6 +165,7 @@ def _written(
         units=found.units,
         axes=found.axes,
         affine=found.affine,
+        orientation=found.orientation,
     )
     return Exported(path=out, notes=tuple(told))
 
@@ -190,6 +191,7 @@ def _placed(found: LabelImage, labels: ArrayLike, image: Image) -> LabelImage:
         spacing=image.spacing,
         units=image.units,
         affine=image.affine,
+        orientation=orientation_of(image),
     )
 
 

@@ -26,6 +26,7 @@ from napari_medseg.data.rows import format_region
 from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, MedsegError, WriteError
 from napari_medseg.io import image_files, read, write_image, write_labels
 from napari_medseg.io.atomic import write_text
+from napari_medseg.io.labels import orientation_of
 from napari_medseg.io.ome_zarr import is_ome_zarr
 from napari_medseg.io.volume.space import moved
 from napari_medseg.measure.lesions import lesion_size
@@ -214,6 +215,7 @@ def _predict_file(
             known: dict[str, Any] = {"spacing": image.spacing, "units": image.units, "axes": image.spatial_axes}
             if image.affine is not None:
                 known["affine"] = moved(image.affine, [start for start, _ in result.region])
+                known["orientation"] = orientation_of(image)
             row["labels"] = str(write_labels(target, result.labels, classes=result.classes, **known))
         if result.probabilities is not None:
             _write_probabilities(target, result, image)

@@ -49,6 +49,8 @@ class LabelImage:
         What values mean; empty where the file does not say.
     affine
         Where voxels lie, as in `structures.Image`; None where the file does not say.
+    orientation
+        Where the axes of a NIfTI file point; empty for other files.
     """
 
     labels: ArrayLike
@@ -57,6 +59,7 @@ class LabelImage:
     units: tuple[str, ...] | None = None
     classes: tuple[MaskClass, ...] = ()
     affine: npt.NDArray[np.float64] | None = None
+    orientation: str = ""
 
 
 def read_labels(path: str | os.PathLike[str]) -> LabelImage:
@@ -95,6 +98,7 @@ def read_labels(path: str | os.PathLike[str]) -> LabelImage:
         units=image.units,
         classes=classes,
         affine=image.affine,
+        orientation=orientation_of(image),
     )
 
 
@@ -167,6 +171,11 @@ def _classes_from_zarr(described: Mapping[str, Any]) -> tuple[MaskClass, ...]:
     return tuple(found)
 
 
+def orientation_of(image: Image) -> str:
+    """Where the axes of an image's own NIfTI file point, such as ``"RAS"``; empty for images of other files."""
+    return str(image.metadata.get(nifti.ORIENTATION_KEY, ""))
+
+
 def write_labels(
     path: str | os.PathLike[str],
     labels: ArrayLike,
@@ -177,6 +186,7 @@ def write_labels(
     source: str | None = None,
     axes: str | None = None,
     affine: npt.NDArray[np.float64] | None = None,
+    orientation: str = "",
 ) -> Path:
     """Write a label image in one step; large or lazy ones piece by piece.
 
@@ -197,6 +207,8 @@ def write_labels(
         Default: ``"yx"``, ``"zyx"`` or ``"tzyx"`` by the number of axes.
     affine
         Where the voxels lie, as in `structures.Image`; kept by NIfTI alone.
+    orientation
+        Where the axes of a NIfTI are to point, as `orientation_of` tells of the image.
 
     Returns
     -------
@@ -225,7 +237,8 @@ def write_labels(
     if kind == "b":
         labels = np.asarray(labels[...]).astype(np.uint8)
     if is_nifti_name(place):
-        return write_nifti(place, labels, affine=affine, spacing=spacing, units=units, classes=classes)
+        space: dict[str, Any] = {"affine": affine, "spacing": spacing, "units": units, "orientation": orientation}
+        return write_nifti(place, labels, classes=classes, **space)
     if is_zarr_name(place):
         attributes = {"image-label": _image_label(classes, source)}
         write_pyramid(

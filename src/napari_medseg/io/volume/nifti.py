@@ -33,6 +33,8 @@ _MILLIMETERS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Under which an image's metadata keeps the classes of labels as JSON, as the other formats of labels do.
 CLASSES_KEY = "classes"
+#: Under which it keeps where the file's own axes point, such as ``"RAS"``, so that labels can be written alike.
+ORIENTATION_KEY = "nifti_orientation"
 #: What a comment in the header is called that names classes.
 EXTENSION_KEY = "napari-medseg-classes"
 
@@ -138,6 +140,7 @@ def _image(path: Path, stored: Nifti1Image, series: int | None) -> Image:
     if dtype.kind == "f" or _is_scaled(stored.dataobj):
         dtype = np.dtype(np.float32)
     sizes = [shape[axis] for axis in view.order]
+    known = {CLASSES_KEY: _classes_text(header), ORIENTATION_KEY: _orientation(affine)}
     return volume_image(
         path,
         as_lazy(path, sizes, dtype, _Voxels(path, number, view, dtype)),
@@ -146,8 +149,15 @@ def _image(path: Path, stored: Nifti1Image, series: int | None) -> Image:
         series=number,
         series_names=names,
         warnings=warnings,
-        metadata={CLASSES_KEY: classes} if (classes := _classes_text(header)) else {},
+        metadata={key: text for key, text in known.items() if text},
     )
+
+
+def _orientation(affine: Affine) -> str:
+    """Where the file's axes point, as nibabel names it; empty where they point nowhere."""
+    from nibabel.orientations import aff2axcodes
+
+    return "".join(aff2axcodes(RAS_TO_LPS @ affine)) if is_usable(affine) else ""
 
 
 def _classes_text(header: Any) -> str:

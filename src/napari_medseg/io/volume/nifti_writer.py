@@ -35,6 +35,7 @@ def write_nifti(
     spacing: Sequence[float] | None = None,
     units: Sequence[str] | None = None,
     classes: Sequence[MaskClass] = (),
+    orientation: str = "",
 ) -> Path:
     """Write labels so that every voxel lies where the image's does, in any program.
 
@@ -51,6 +52,9 @@ def write_nifti(
         Used where there is no affine: voxels then begin at 0 and count towards head, back and left.
     classes
         Names and colours, kept as a comment in the header that other programs skip.
+    orientation
+        Where the stored axes are to point, such as ``"RAS"``: that of the file the labels belong to, for programs that
+        compare voxel by voxel. Empty: as they are, towards left, back and head. Where voxels lie is the same.
 
     Raises
     ------
@@ -58,6 +62,7 @@ def write_nifti(
         The disk is full or read-only, or labels have more than three axes or a type that NIfTI has no name for.
     """
     from nibabel.nifti1 import Nifti1Extension, Nifti1Image
+    from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
     voxels = np.asarray(labels[...])
     if voxels.ndim not in (2, 3):
@@ -68,6 +73,8 @@ def write_nifti(
     is_placed = affine is not None and is_usable(affine)
     placed = affine if affine is not None and is_placed else _straight(voxels.ndim, spacing, units)
     image = Nifti1Image(voxels.reshape((1,) * (3 - voxels.ndim) + voxels.shape).transpose(2, 1, 0), _to_ras(placed))
+    if orientation and is_placed:
+        image = image.as_reoriented(ornt_transform(io_orientation(image.affine), axcodes2ornt(orientation)))
     code = _SCANNER if is_placed else _ALIGNED
     image.header.set_xyzt_units(_MILLIMETERS)
     image.set_sform(image.affine, code=code)
