@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from napari_medseg.io.units import millimeters
 from napari_medseg.io.volume.nifti import EXTENSION_KEY, RAS_TO_LPS
 from napari_medseg.io.volume.space import Affine, is_usable
 from napari_medseg.structures import ArrayLike, MaskClass
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
 
 _ENDINGS = (".nii", ".nii.gz")
 _MILLIMETERS = "mm"
@@ -83,15 +88,18 @@ def write_nifti(
     if classes:
         comment = json.dumps({EXTENSION_KEY: [asdict(c) for c in classes]})
         image.header.extensions.append(Nifti1Extension("comment", comment.encode()))
-    with replacing(path) as temporary:
-        data = image.to_bytes()
-        if path.name.lower().endswith(".gz"):
-            import gzip
-
-            # No time in the header: the same labels give the same file.
-            data = gzip.compress(data, compresslevel=6, mtime=0)
-        temporary.write_bytes(data)
+    _save(path, image)
     return path
+
+
+def _save(path: Path, image: Nifti1Image) -> None:
+    """Write an image in one step."""
+    data = image.to_bytes()
+    if path.name.lower().endswith(".gz"):
+        # No time in the header: the same labels give the same file.
+        data = gzip.compress(data, compresslevel=6, mtime=0)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def _straight(ndim: int, spacing: Sequence[float] | None, units: Sequence[str] | None) -> Affine:
