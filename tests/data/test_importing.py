@@ -11,10 +11,11 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image as Picture
 
 from napari_medseg.data.checking import check
-from napari_medseg.data.importing import import_dataset
+from napari_medseg.data.importing import guess_kind, import_dataset
 from napari_medseg.data.importing.values import map_values, values_in
 from napari_medseg.data.training_set import training_set
 from napari_medseg.errors import DatasetError, InputNotFoundError, MedsegError
+from tests.io.oct.writers import write_vol
 
 SHAPE = (12, 10)
 
@@ -311,3 +312,19 @@ def test_real_nodules_with_an_ordered_grade_and_patients(shared_data: Path, tmp_
     image = cases[0].load_image()
     assert (image.kind, image.axes, image.units) == ("ct", "zyx", ("millimeter",) * 3)
     assert cases[0].load_labels().shape == image.shape
+
+
+def test_the_kind_is_what_the_files_or_the_folder_say(tmp_path: Path) -> None:
+    for name in ("scans", "oct_of_a_clinic", "october"):
+        (tmp_path / name).mkdir()
+        Picture.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / name / "a.png")
+    write_vol(tmp_path / "scans" / "0.vol", np.zeros((2, 20, 16), np.float32), np.zeros((2, 0, 16), np.float32))
+    (tmp_path / "ct").mkdir()
+    kinds = {name: guess_kind(tmp_path / name) for name in ("scans", "oct_of_a_clinic", "october", "ct", "missing")}
+    assert kinds == {"scans": "oct", "oct_of_a_clinic": "oct", "october": None, "ct": "ct", "missing": None}
+
+
+def test_a_file_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    Picture.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(InputNotFoundError, match=r"a\.png is a file: name the folder"):
+        import_dataset(tmp_path / "a.png", tmp_path / "out")
