@@ -21,7 +21,6 @@ from napari_medseg.schemes.fibrosis_controls import (
     log_volume,
 )
 from napari_medseg.schemes.fibrosis_network import lesion_classes
-from napari_medseg.schemes.fibrosis_scoring import grade_figures
 from napari_medseg.structures import TrainingCase, TrainingSet
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ class FibrosisExperiment(Experiment):
 
     def _from_volume(self) -> dict[str, Any]:
         """What the volume of the drawn mask alone says of the grade."""
+        from napari_medseg.schemes.fibrosis_scoring import grade_figures  # loads torch
+
         train, test = (
             [case for case in self.data.of_split(split) if case.has_mask and case.grade is not None]
             for split in ("train", "test")
