@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from napari_medseg.annotation.surfaces import (
     labels_of_surfaces,
+    outside_of_layers,
     paint_surfaces,
     ranks_of_labels,
     surfaces_of_labels,
@@ -130,3 +131,23 @@ def test_a_surface_taken_away_opens_the_layers_beside_it_and_no_others() -> None
     assert paint_surfaces(labels, rows, (0, 1, 2, 3), before=before)[:, 0].tolist() == [0, 255, 255, 255, 255, 3]
     # A surface that was missing before leaves what was painted there.
     assert paint_surfaces(labels, rows, (0, 1, 2, 3), before=rows)[:, 0].tolist() == [0, 1, 1, 2, 2, 3]
+
+
+@given(st.integers(0, 999), st.booleans())
+def test_only_what_lies_outside_of_all_layers_can_be_background(seed, volume):
+    rng = np.random.default_rng(seed)
+    pile = (0, 3, 5, 7, 0)
+    rows = np.sort(rng.uniform(-2, 22, (4, 9)).astype(np.float32), axis=0)
+    rows[rng.random(rows.shape) < 0.3] = np.nan
+    labels = labels_of_surfaces(rows, 20, pile)
+    outside = outside_of_layers(np.stack([labels] * 2) if volume else labels, pile)
+    outside = outside[1] if volume else outside
+    for x in range(9):
+        drawn = [y for y in range(20) if labels[y, x] in (3, 5, 7)]
+        for y in range(20):
+            above = bool(drawn) and y < drawn[0] and labels[drawn[0], x] == 3
+            below = bool(drawn) and y > drawn[-1] and labels[drawn[-1], x] == 7
+            if np.isin(labels, (3, 5, 7)).any():
+                assert outside[y, x] == (above or below)
+            else:
+                assert outside[y, x] == (not (labels == 0).any())

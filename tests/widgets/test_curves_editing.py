@@ -412,7 +412,7 @@ def test_layers_are_set_up_for_a_data_set_that_has_none(make_napari_viewer, qtbo
     qtbot.wait(50)  # until it is laid out
     for index in range(form.order._list.count()):
         item = form.order._list.item(index)
-        wanted = item.text() in ("RNFL", "GCL", "RPE") or (index and item.text() == "background")
+        wanted = item.text() in ("RNFL", "GCL", "RPE") or (index and item.text().startswith("background"))
         item.setCheckState(Qt.CheckState.Checked if wanted else Qt.CheckState.Unchecked)
     form.order._list.item(0).setCheckState(Qt.CheckState.Checked)
     form.areas["fluid"].setChecked(True)
@@ -474,3 +474,15 @@ def test_killed_in_the_middle_a_session_leaves_complete_files(folder):
     assert np.flatnonzero(stored.pinned[0, ILM]).tolist() == list(range(5, 186, 20))
     assert np.isnan(stored.rows[0, BM]).all()
     assert (labels_on_disk(folder, "flat")[20, 5:186] == 0).all()
+
+
+def test_done_leaves_open_what_lies_between_missing_curves(desk, qtbot, folder):
+    viewer, _, session = desk
+    draw(qtbot, viewer, session, ILM)
+    row = int(TRUTH[ILM, 60])
+    session.open.mark_done()
+    labels = labels_on_disk(folder, "flat")
+    assert labels[row - 5, 60] == 0
+    assert (labels[row + 5 :, 60] == NOT_LOOKED_AT).all()
+    stored = Dataset.open(folder)
+    assert stored.case("flat").status == "done"

@@ -57,6 +57,45 @@ def labels_of_surfaces(rows: Rows, height: int, pile: Sequence[int]) -> Labels:
     return values
 
 
+def outside_of_layers(labels: Labels, pile: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Pixels of B-scans that can only be background: those above the uppermost and below the lowest layer of a pile.
+
+    What nobody looked at between two layers, or in a column without the outermost layer, is some layer, not background.
+
+    Parameters
+    ----------
+    labels
+        uint8 ([z,] y, x).
+    pile
+        Label values from top to bottom.
+
+    Returns
+    -------
+    bool, of the shape of `labels`; all True where nothing but areas was drawn
+
+    Examples
+    --------
+    >>> outside_of_layers(np.array([[255, 1, 255, 2, 255], [255, 255, 1, 1, 255]], np.uint8).T, (0, 1, 2, 0)).T.tolist()
+    [[True, False, False, False, True], [True, True, False, False, False]]
+    """
+    layers = [value for value in pile if value != BACKGROUND]
+    is_layer = np.isin(labels, layers)
+    if not is_layer.any():
+        # Background without a layer is what lies above a first surface; the layers are still to come.
+        return np.full(labels.shape, not (labels == BACKGROUND).any())
+    rows = np.arange(labels.shape[-2])[:, np.newaxis]
+    first = np.where(is_layer, rows, labels.shape[-2]).min(axis=-2, keepdims=True)
+    last = np.where(is_layer, rows, -1).max(axis=-2, keepdims=True)
+    outside = np.zeros(labels.shape, bool)
+    if pile[0] == BACKGROUND:
+        uppermost = ((labels == layers[0]) & (rows == first)).any(axis=-2, keepdims=True)
+        outside |= uppermost & (rows < first)
+    if pile[-1] == BACKGROUND:
+        lowest = ((labels == layers[-1]) & (rows == last)).any(axis=-2, keepdims=True)
+        outside |= lowest & (rows > last)
+    return outside
+
+
 def surfaces_of_labels(labels: Labels, pile: Sequence[int], *, before: Rows | None = None) -> Rows:
     """Surfaces of a labelled B-scan.
 

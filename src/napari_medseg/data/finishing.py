@@ -50,7 +50,9 @@ def mark_region_complete(
     return record_labels(dataset, case_id, store, revision=revision, origin=_origin(dataset, case_id))
 
 
-def mark_done(dataset: Dataset, case_id: str, store: LabelStore | None, *, revision: int, **fields: Any) -> Case:
+def mark_done(
+    dataset: Dataset, case_id: str, store: LabelStore | None, *, revision: int, fill: bool = True, **fields: Any
+) -> Case:
     """Say that a case is finished.
 
     Where labels exist and no region was marked complete, the rest of the image counts as looked at: 255 becomes 0. A
@@ -60,6 +62,8 @@ def mark_done(dataset: Dataset, case_id: str, store: LabelStore | None, *, revis
     ----------
     store
         The case's labels, with everything saved; None for a case of tags alone.
+    fill
+        False leaves 255 as it is: what is open between layers is not background.
     fields
         Further changes of the row, e.g. ``tag``.
 
@@ -70,7 +74,7 @@ def mark_done(dataset: Dataset, case_id: str, store: LabelStore | None, *, revis
     """
     if store is None or not (store.exists or store.imported is not None):
         return dataset.update_case(case_id, revision=revision, **{"status": "done", **fields})
-    if not store.complete_regions:
+    if fill and not store.complete_regions:
         store.fill_not_looked_at()
     store.flush()
     changes = {"origin": _origin(dataset, case_id), "status": "done", **fields}

@@ -17,6 +17,7 @@ from napari.layers import Labels
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
+from napari_medseg.annotation.surfaces import outside_of_layers, pile_of
 from napari_medseg.data.finishing import mark_done, mark_empty, mark_region_complete, record_labels
 from napari_medseg.errors import DatasetError, MedsegError
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, Image, MaskClass
@@ -234,19 +235,22 @@ class OpenCase(QObject):
     def mark_done(self) -> None:
         """Say that the case is finished; where something was looked at and no region marked complete, all of it is.
 
+        What is open between layers stays so.
+
         Raises
         ------
         MedsegError
             It cannot be saved now.
         """
         has_labels = self.is_looked_at()
+        pile = pile_of(self._dataset.info)
         if has_labels and not self.store.complete_regions:
-            self.fill_not_looked_at()
+            self.fill_not_looked_at(mask=outside_of_layers(np.asarray(self.labels.data), pile) if pile else None)
         self._flush()
         with self._new_row() as revision:
             # Labels that were drawn and taken back say nothing: such a case is finished by its tag alone.
             store = self.store if has_labels else None
-            self.case = mark_done(self._dataset, self.case.case, store, revision=revision)
+            self.case = mark_done(self._dataset, self.case.case, store, revision=revision, fill=not pile)
 
     def is_looked_at(self) -> bool:
         """Whether any pixel holds a class or background."""

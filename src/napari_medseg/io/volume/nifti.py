@@ -180,7 +180,8 @@ def _affine(stored: Nifti1Image) -> tuple[Affine, list[str]]:
     """The file's index (i, j, k, 1) to millimetres (left, posterior, superior, 1), and what is odd about it."""
     header = stored.header
     unit = _MILLIMETERS.get(int(header["xyzt_units"]) & 7, 1.0)
-    affine = RAS_TO_LPS @ np.asarray(stored.affine, np.float64)
+    with np.errstate(invalid="ignore"):  # infinite steps give no number; the caller says what that means
+        affine = RAS_TO_LPS @ np.asarray(stored.affine, np.float64)
     affine[:3] *= unit
     if int(header["qform_code"]) or int(header["sform_code"]):
         return affine, []
