@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image as Picture
 
@@ -111,3 +113,40 @@ def test_the_model_file_names_no_group_and_two_models_cannot_be_compared(trained
     assert all(hash_group(group, card.training.salt) != hash_group(group, "another salt") for group in groups)
     assert {card.training.split_of_group(group) for group in groups} == {"train", "val", "test"}
     assert card.training.split_of_group("nobody") is None
+
+
+def test_classes_are_known_by_their_names(trained, data):
+    document = json.loads((data / "dataset.json").read_text("utf-8"))
+    (name,) = [c["name"] for c in document["classes"]]
+    document["classes"][0]["name"] = "glomerulus"
+    document["implies"] = {}
+    (data / "dataset.json").write_text(json.dumps(document), "utf-8")
+    with pytest.raises(DatasetError, match=f"draws {name}, but data set .* has glomerulus"):
+        evaluate(trained, data)
+
+
+def test_labels_are_judged_in_the_values_of_the_model():
+    from napari_medseg.api.evaluation import in_values_of_model
+    from napari_medseg.structures import DatasetInfo, MaskClass
+    from tests.factories import layer_case
+
+    def classes(**values):
+        return tuple(MaskClass(value=value, name=name, color="#ff0000") for name, value in values.items())
+
+    labels = np.array([[0, 1, 2, 3, 255]], np.uint8)
+    case = replace(layer_case(0), load_labels=lambda: labels)
+    told = []
+    (judged,) = in_values_of_model(
+        [case],
+        DatasetInfo(name="d", classes=classes(INL=1, RNFL=2, fluid=3)),
+        classes(RNFL=1, INL=2, drusen=254),
+        "d",
+        lambda event, **values: told.append(values["text"]),
+    )
+    assert judged.load_labels().tolist() == [[0, 2, 1, 253, 255]]
+    assert told == [
+        "The data set does not have drusen, which the model draws.",
+        "The model does not know fluid, which the data set has.",
+    ]
+    same = DatasetInfo(name="d", classes=classes(RNFL=1, INL=2))
+    assert in_values_of_model([case], same, same.classes, "d", lambda *_, **__: None) == (case,)

@@ -5,11 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_medseg.api.prediction import LoadedModel, load_model
 from napari_medseg.errors import DatasetError
-from napari_medseg.structures import Box, Image, Prediction, Split, Surface, TrainingCase
+from napari_medseg.structures import (
+    Box,
+    DatasetInfo,
+    Image,
+    MaskClass,
+    Prediction,
+    Split,
+    Surface,
+    TrainingCase,
+)
 from napari_medseg.training.events import Report, ignore
 
 if TYPE_CHECKING:
@@ -88,10 +101,55 @@ def evaluate(
             f"The model knows the grades {known}, but data set {data} has {wanted}: write the same, lowest first, in "
             "its dataset.json, or use a model of this data set."
         )
+    if loaded.predictor.classes:
+        cases = in_values_of_model(cases, described, loaded.predictor.classes, str(data), report)
     # The model's own pile counts; models made before they had one are judged by the data set's.
     surfaces = loaded.card.surfaces or known_surfaces(described, loaded.predictor.classes)
     document = figures_of(loaded.predictor, cases, loaded.compute, report, surfaces=surfaces)
     return {"scheme": loaded.card.scheme, "model": str(loaded.path), "split": split} | document
+
+
+def in_values_of_model(
+    cases: Sequence[TrainingCase],
+    described: DatasetInfo,
+    classes: Sequence[MaskClass],
+    data: str,
+    report: Report,
+) -> tuple[TrainingCase, ...]:
+    """The cases with labels in a model's values: a class is what its name says, whatever its value.
+
+    Raises
+    ------
+    DatasetError
+        Model and data set have no class in common.
+    """
+    own = {c.name: c.value for c in classes}
+    theirs = {c.name: c.value for c in described.classes}
+    common = [name for name in own if name in theirs]
+    if described.classes and not common:
+        raise DatasetError(
+            f"The model draws {', '.join(own)}, but data set {data} has {', '.join(theirs)}: none is the same, so "
+            "nothing can be compared; give the same things the same names in its dataset.json."
+        )
+    for names, text in (
+        ([name for name in own if name not in theirs], "The data set does not have {}, which the model draws."),
+        ([name for name in theirs if name not in own], "The model does not know {}, which the data set has."),
+    ):
+        if names and theirs:
+            report("warning", text=text.format(", ".join(names)))
+    if all(own.get(name) == value for name, value in theirs.items()):
+        return tuple(cases)
+    value_of = np.arange(256, dtype=np.uint8)
+    # What the model does not know is neither background nor one of its classes.
+    other = next(value for value in range(254, 0, -1) if value not in own.values())
+    for name, value in theirs.items():
+        value_of[value] = own.get(name, other)
+
+    def translated(case: TrainingCase) -> npt.NDArray[np.uint8] | None:
+        labels = case.load_labels()
+        return None if labels is None else value_of[labels]
+
+    return tuple(replace(case, load_labels=partial(translated, case)) for case in cases)
 
 
 def figures_of(
