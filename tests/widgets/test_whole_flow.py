@@ -98,9 +98,10 @@ def import_by_clicks(workspace, session, qtbot, source, data) -> None:
     form = cases.findChild(ImportForm)
     type_into(qtbot, form.source, source)
     qtbot.keyClick(form.masks, Qt.Key.Key_Down)  # "a class per value"
-    qtbot.waitUntil(form.make.isEnabled, timeout=30_000)
+    qtbot.waitUntil(lambda: form.findChild(QLineEdit, "class_100") is not None, timeout=30_000)
     type_into(qtbot, form.findChild(QLineEdit, "class_100"), "gland")
     type_into(qtbot, form.place, data)
+    qtbot.waitUntil(form.make.isEnabled, timeout=30_000)
     click(qtbot, form.make)
     qtbot.waitUntil(lambda: session.dataset is not None, timeout=60_000)
     qtbot.waitUntil(cases.list.isVisible, timeout=10_000)

@@ -80,7 +80,7 @@ class ImportForm(QWidget):
         self.values.changed.connect(lambda: self.layers.set_names(self.values.names()))
         self.table.currentIndexChanged.connect(self._read_columns)
         self.columns["source_column"].currentIndexChanged.connect(self._follow_source)
-        self._job: ThreadJob | None = None
+        self._jobs: list[ThreadJob] = []
         self._source: str | None = None
         self._proposed = ""
         self._is_kind_kept = False
@@ -235,15 +235,16 @@ class ImportForm(QWidget):
             self.remarked.emit(" ".join(remarks[:_SHOWN]) + more)
 
     def _start(self, work: Callable[[Progress], Any], take: Callable[[Any], Any]) -> None:
-        self._job = ThreadJob(work)
-        self._job.progress.connect(self._show_progress)
-        self._job.result.connect(take)
-        self._job.failed.connect(self.notice.show_error)
-        self._job.finished.connect(self._ended)
-        self._job.end_with(self)
+        job = ThreadJob(work)
+        job.progress.connect(self._show_progress)
+        job.result.connect(take)
+        job.failed.connect(self.notice.show_error)
+        job.finished.connect(lambda _: self._ended(job))
+        job.end_with(self)
+        self._jobs.append(job)
         self.make.setEnabled(False)
         self.progress.setVisible(True)
-        self._job.start()
+        job.start()
 
     def _classes(self) -> dict[str, Any]:
         if self.masks.currentIndex() != _VALUES:
@@ -263,13 +264,15 @@ class ImportForm(QWidget):
         self.progress.setValue(done)
         self.progress.setFormat(text)
 
-    def _ended(self, outcome: str) -> None:
-        self.make.setEnabled(True)
-        self.progress.setVisible(False)
+    def _ended(self, job: ThreadJob) -> None:
+        self._jobs.remove(job)
+        # What kind it is and which values the masks hold are found side by side; the last one opens the way.
+        self.make.setEnabled(not self._jobs)
+        self.progress.setVisible(bool(self._jobs))
 
     def _back(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
+        for job in self._jobs:
+            job.cancel()
         self.cancelled.emit()
 
 
