@@ -90,6 +90,51 @@ def test_a_curve_that_nobody_drew_gives_way_to_a_click() -> None:
     np.testing.assert_array_equal(curves.rows(0), np.stack([WAVE, WAVE + 6]))
 
 
+def layered_curves(width: int = 400, height: int = 300) -> Curves:
+    """Eight surfaces that a model drew, 12 rows apart, in a picture that shows no edge."""
+    names = [f"s{i}" for i in range(8)]
+    surfaces = [Surface(name=name, above=f"a{i}", below=f"a{i + 1}") for i, name in enumerate(names)]
+    curves = Curves(surfaces, (1, height, width), lambda _: np.zeros((height, width), np.float32))
+    curves.set_rows(0, np.repeat(100 + 12 * np.arange(8, dtype=np.float32)[:, None], width, axis=1))
+    return curves
+
+
+@pytest.mark.parametrize(("surface", "row"), [(0, 290.0), (0, 150.0), (7, 5.0), (3, 280.0), (3, 20.0), (6, 250.0)])
+def test_a_stray_click_far_beyond_surfaces_that_nobody_drew_moves_none_of_them(surface: int, row: float) -> None:
+    curves = layered_curves()
+    before = [curves.curve(0, s) for s in range(8)]
+    with pytest.raises(AnnotationError, match=rf"s{surface} cannot lie \d+ rows (above|below) s\d: choose the surface"):
+        curves.add_anchor(0, surface, 200, row)
+    assert all(curves.curve(0, s).same(before[s]) for s in range(8))
+
+
+def test_surfaces_that_nobody_drew_give_way_near_the_click_only_and_undo_restores_them() -> None:
+    curves = layered_curves()
+    before = [curves.curve(0, s) for s in range(8)]
+    rows = curves.rows(0)
+    curves.add_anchor(0, 2, 200, float(rows[3, 200]) + 10)
+    moved = curves.rows(0) - rows
+    assert moved[3, 200] == 10
+    assert moved[3].max() == 10
+    assert not moved[[0, 1, 4, 5, 6, 7]].any()
+    assert not moved[3, :120].any()
+    assert not moved[3, 281:].any()
+    curves.undo()
+    assert all(curves.curve(0, s).same(before[s]) for s in range(8))
+
+
+def test_a_click_never_moves_what_a_person_drew_and_pushes_up_to_it() -> None:
+    curves = layered_curves()
+    curves.add_anchor(0, 4, 200, 150.0)
+    firm = curves.curve(0, 4)
+    curves.add_anchor(0, 2, 200, 149.0)
+    assert curves.curve(0, 4).same(firm)
+    rows = curves.rows(0)
+    assert rows[2:5, 200].tolist() == [149, 149, 150]
+    with pytest.raises(AnnotationError, match="s2 cannot lie below s4: click between its neighbours"):
+        curves.add_anchor(0, 2, 150, 155.0)
+
+
 def test_a_dragged_anchor_stops_at_its_neighbours_and_is_one_step_to_undo(curves: Curves) -> None:
     curves.add_anchor(0, 0, 40, float(WAVE[40]))
     before = curves.rows(0)

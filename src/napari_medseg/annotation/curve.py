@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
 
 from napari_medseg.annotation.surfaces import Rows
 from napari_medseg.annotation.tracing import runs
@@ -92,6 +94,14 @@ class Curve:
     def gap(self, x: int) -> tuple[int, int] | None:
         """The anchors on either side of the gap that a column lies in, or None."""
         return next(((a, b) for a, b in itertools.pairwise(self.anchors) if a < x < b and a in self.stops), None)
+
+    def smooth(self, a: int, b: int) -> npt.NDArray[np.float64]:
+        """Rows from one anchor to the next on a smooth curve through the anchors around (it does not overshoot)."""
+        columns = self.columns
+        around = columns[max(columns.index(a) - 1, 0) : columns.index(b) + 2]
+        interpolate = PchipInterpolator(around, [self.anchors[x] for x in around])
+        smooth: npt.NDArray[np.float64] = interpolate(np.arange(a, b + 1))
+        return smooth
 
     def freed_around(self, x: int) -> Curve:
         """The curve without derived anchors near a column, so that pulling there moves more than a few columns."""

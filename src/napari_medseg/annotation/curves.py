@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
 
 from napari_medseg.annotation.acts import Changes, Place, RememberedCurves
 from napari_medseg.annotation.curve import Curve
+from napari_medseg.annotation.giving_way import Limits, most_pushed, yielding
 from napari_medseg.annotation.guide import Guide
 from napari_medseg.annotation.surfaces import Columns, Labels, Rows, surfaces_of_labels
 from napari_medseg.errors import AnnotationError
@@ -56,7 +56,7 @@ class Curves(RememberedCurves):
         """Make a B-scan ready before it is clicked on, so that the first click waits for nothing."""
         self._guide.prepare(bscan)
 
-    def limits(self, bscan: int, surface: int, *, of_person: bool = False) -> tuple[Rows, Rows]:
+    def limits(self, bscan: int, surface: int, *, of_person: bool = False) -> Limits:
         """Lowest and highest row that a surface can take in each column, (x,): its neighbours or the picture.
 
         Parameters
@@ -76,8 +76,9 @@ class Curves(RememberedCurves):
     def add_anchor(self, bscan: int, surface: int, x: int, row: float, *, straight: bool = False) -> Changes:
         """Pin a curve to a point; it is drawn anew between the anchors on both sides.
 
-        In a gap the curve resumes here and runs on to the right. Beyond a neighbour in which a person set no anchor (it
-        was predicted, carried on, or taken from labels), the click counts and the neighbour gives way.
+        In a gap the curve resumes here and runs on to the right. A little beyond a neighbour in which a person set no
+        anchor (it was predicted, carried on, or taken from labels), the click counts and the neighbour gives way near
+        the click: by no more than the click lies beyond it, and the less the further off the column.
 
         Parameters
         ----------
@@ -87,9 +88,10 @@ class Curves(RememberedCurves):
         Raises
         ------
         AnnotationError
-            The point lies beyond a neighbouring surface that a person drew, or outside the picture.
+            The point lies beyond a neighbouring surface that a person drew, far beyond another one, or outside the
+            picture.
         """
-        row, pushing = self._allowed_row(bscan, surface, x, row)
+        row, limits = self._allowed_row(bscan, surface, x, row)
         curve = self.curve(bscan, surface).freed_around(x)
         left, right = curve.neighbours(x)
         straight_from = curve.straight - {x}
@@ -99,7 +101,7 @@ class Curves(RememberedCurves):
             straight_from |= {x}
         anchors = dict(sorted({**curve.anchors, x: row}.items()))
         edited = replace(curve, anchors=anchors, pinned=curve.pinned | {x}, straight=straight_from)
-        return self._draw(bscan, surface, edited, (left, x, right), pushing=pushing)
+        return self._draw(bscan, surface, edited, (left, x, right), limits=limits)
 
     def move_anchor(
         self, bscan: int, surface: int, x: int, to_x: int, to_row: float, *, going_on: bool = False
@@ -266,22 +268,38 @@ class Curves(RememberedCurves):
 
     # How
 
-    def _allowed_row(self, bscan: int, surface: int, x: int, row: float) -> tuple[float, bool]:
-        """The row that a click means, and whether neighbours have to give way to it."""
+    def _allowed_row(self, bscan: int, surface: int, x: int, row: float) -> tuple[float, Limits | None]:
+        """The row that a click means, and the limits (x,) of a curve for which neighbours give way; None: none do."""
         name = self.surfaces[surface].name
         if not 0 <= x < self.shape[2] or not -0.5 <= row <= self.shape[1] - 0.5:
             raise AnnotationError(f"{name} was not changed because the point lies outside the picture: click inside.")
-        for of_person in (False, True):
-            low, high = (float(limit[x]) for limit in self.limits(bscan, surface, of_person=of_person))
-            if low - FORGIVEN <= row <= high + FORGIVEN:
-                return min(max(row, low), high), of_person
-        neighbours, beyond = (range(surface), low) if row < low else (range(surface + 1, len(self.surfaces)), high)
+        limits = self.limits(bscan, surface)
+        low, high = (float(limit[x]) for limit in limits)
+        if low - FORGIVEN <= row <= high + FORGIVEN:
+            return min(max(row, low), high), None
+        firm = self.limits(bscan, surface, of_person=True)
+        firm_low, firm_high = (float(limit[x]) for limit in firm)
+        side = "above" if row < low else "below"
+        if not firm_low - FORGIVEN <= row <= firm_high + FORGIVEN:
+            other = self._neighbour(bscan, surface, x, firm_low if row < low else firm_high)
+            raise AnnotationError(
+                f"{name} cannot lie {side} {other}: click between its neighbours, or move {other} first."
+            )
+        row = min(max(row, firm_low), firm_high)
+        push = max(low - row, row - high)
+        if push > most_pushed(self.shape[1]):
+            other = self._neighbour(bscan, surface, x, low if row < low else high)
+            raise AnnotationError(
+                f"{name} cannot lie {push:.0f} rows {side} {other}: choose the surface that you mean (Ctrl+click on "
+                f"it), or move {other} first."
+            )
+        return row, yielding(limits, firm, x, push)
+
+    def _neighbour(self, bscan: int, surface: int, x: int, row: float) -> str:
+        """Name of the other surface that lies in a row of a column, the nearest one if there are several."""
         rows = self.rows(bscan)[:, x]
-        other = self.surfaces[next(s for s in neighbours if rows[s] == np.float32(beyond))].name
-        raise AnnotationError(
-            f"{name} cannot lie {'above' if row < low else 'below'} {other}: click between its neighbours, or move "
-            f"{other} first."
-        )
+        found = [s for s in range(len(rows)) if s != surface and rows[s] == np.float32(row)]
+        return self.surfaces[min(found, key=lambda s: abs(s - surface))].name
 
     def _with_anchor(self, bscan: int, surface: int, x: int) -> Curve:
         curve = self.curve(bscan, surface)
@@ -308,31 +326,35 @@ class Curves(RememberedCurves):
         touched: Iterable[int | None],
         *,
         going_on: bool = False,
-        pushing: bool = False,
+        limits: Limits | None = None,
     ) -> Changes:
-        """Draw a curve anew from the first to the last of the touched anchors, and let the act be done."""
+        """Draw a curve anew from the first to the last of the touched anchors, and let the act be done.
+
+        Parameters
+        ----------
+        limits
+            Lowest and highest rows (x,) for which neighbours give way; None: the neighbours themselves.
+        """
         inside = [x for x in touched if x is not None]
         first, last = min(inside, default=0), max(inside, default=0)
         columns = curve.columns or [self.shape[2]]
         rows = curve.rows.copy()
         for part in (slice(first, last + 1), slice(columns[0]), slice(columns[-1] + 1, None)):
             rows[part] = np.nan
-        limits = self.limits(bscan, surface, of_person=pushing)
+        between = limits or self.limits(bscan, surface)
         for a, b in curve.intervals():
             if first <= a and b <= last:
-                rows[a : b + 1] = self._between(bscan, surface, curve, (a, b), limits)
+                rows[a : b + 1] = self._between(bscan, surface, curve, (a, b), between)
         for x, row in curve.anchors.items():
             rows[x] = row if first <= x <= last else rows[x]
         drawn = {(bscan, surface): replace(curve, rows=rows)}
-        return self.act({**drawn, **(self._pushed(bscan, surface, rows) if pushing else {})}, going_on=going_on)
+        return self.act({**drawn, **(self._pushed(bscan, surface, rows) if limits else {})}, going_on=going_on)
 
-    def _between(
-        self, bscan: int, surface: int, curve: Curve, ends: tuple[int, int], limits: tuple[Rows, Rows]
-    ) -> Rows:
+    def _between(self, bscan: int, surface: int, curve: Curve, ends: tuple[int, int], limits: Limits) -> Rows:
         """Rows of a curve from one anchor to the next."""
         part = slice(ends[0], ends[1] + 1)
         if ends[0] in curve.straight:
-            return np.clip(_smooth(curve, ends[0], ends[1]), limits[0][part], limits[1][part]).astype(np.float32)
+            return np.clip(curve.smooth(*ends), limits[0][part], limits[1][part]).astype(np.float32)
         anchors = {x: curve.anchors[x] for x in ends}
         return self._guide.trace(bscan, surface, anchors, *limits)[part]
 
@@ -372,11 +394,3 @@ def in_order(rows: Rows) -> Rows:
 
 def _renamed(columns: frozenset[int], old: int, new: int) -> frozenset[int]:
     return frozenset(new if column == old else column for column in columns)
-
-
-def _smooth(curve: Curve, a: int, b: int) -> npt.NDArray[np.float64]:
-    """Rows from one anchor to the next on a smooth curve through the anchors around (it does not overshoot)."""
-    columns = curve.columns
-    around = columns[max(columns.index(a) - 1, 0) : columns.index(b) + 2]
-    smooth: npt.NDArray[np.float64] = PchipInterpolator(around, [curve.anchors[x] for x in around])(np.arange(a, b + 1))
-    return smooth
