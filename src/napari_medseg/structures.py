@@ -83,6 +83,29 @@ class OctScan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UltrasoundScan:
+    """What an ultrasound machine tells of its frames beside the pixels; never who was scanned.
+
+    Parameters
+    ----------
+    device
+        Maker and model; empty where unknown.
+    regions
+        Where the file says that tissue is shown, as boxes (y, x) in pixels; only regions that can be true of the
+        picture as it is.
+    frame_ms
+        Milliseconds between frames of a cine; None where there is one frame, or the file does not say.
+    color_doppler
+        Whether flow is painted over the grey picture, as far as the first frame or the header tells.
+    """
+
+    device: str = ""
+    regions: tuple[Box, ...] = ()
+    frame_ms: float | None = None
+    color_doppler: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """An image as a reader found it: lazy pixel levels and what is known about space.
 
@@ -115,6 +138,8 @@ class Image:
         Further facts by key; never personal data.
     oct
         What an OCT scanner tells beside the pixels; None for other images, and where nothing is known.
+    ultrasound
+        What an ultrasound machine tells beside the pixels; likewise.
     affine
         float64 (4, 4): maps the index (z, y, x, 1) of a voxel's middle to millimetres (z, y, x, 1), where z counts
         towards the head, y towards the back and x towards the patient's left (DICOM's LPS, in the order of arrays). It
@@ -136,6 +161,7 @@ class Image:
     warnings: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     oct: OctScan | None = None
+    ultrasound: UltrasoundScan | None = None
     affine: npt.NDArray[np.float64] | None = None
 
     @property

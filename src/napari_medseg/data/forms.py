@@ -23,7 +23,7 @@ from napari_medseg.structures import Box, Segment
 FOLDER = "forms"
 REGION_BOX = "region_box"
 LINES = "lines"
-_LOCK = ".lock"
+LOCK = ".lock"
 
 
 def form_path(dataset: Path, case_id: str) -> Path:
@@ -64,7 +64,7 @@ def update_form(dataset: Dataset, case_id: str, answers: Mapping[str, Any]) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{path.parent} could not be made ({error.strerror}): check the folder.") from error
-    with FileLock(path.parent / _LOCK):
+    with FileLock(path.parent / LOCK):
         known = read_form(dataset.path, case_id)
         merged = {key: value for key, value in {**known, **answers}.items() if value is not None}
         if merged == known:

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_medseg.data.cases_table import TABLE_NAME, line_of
 from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.device_regions import device_region_of, device_regions
 from napari_medseg.data.forms import region_box_of
 from napari_medseg.data.label_files import LabelFacts, file_hash, label_facts, shape_text
 from napari_medseg.data.rows import STATUSES, format_region, row_problems
@@ -104,11 +105,16 @@ def _training_case(dataset: Dataset, case: Case, facts: LabelFacts | None, split
 
 
 def _drawn_box(dataset: Dataset, case: Case) -> Box | None:
-    """The region of interest in the case's form, which must lie in the image."""
+    """The region of interest in the case's form, which must lie in the image; of ultrasound, else its machine's box."""
     box = region_box_of(dataset.path, case.case)
-    if box is None:
+    is_ultrasound = dataset.info.kind == "ultrasound"
+    if box is None and not (is_ultrasound and device_regions(dataset.path)):
         return None
-    shape = dataset.read_image(case).spatial_shape
+    image = dataset.read_image(case)
+    if box is None:
+        return None if case.region else device_region_of(dataset.path, image)
+    # Of a cine, one box serves all frames.
+    shape = image.spatial_shape[-2:] if is_ultrasound else image.spatial_shape
     if len(box) != len(shape) or any(stop > n for (_, stop), n in zip(box, shape, strict=True)):
         raise DatasetError(
             f"Case '{case.case}': its region of interest {format_region(box)} does not lie in the image of "
