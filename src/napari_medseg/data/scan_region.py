@@ -107,7 +107,6 @@ def _by_otsu(frame: Frame) -> Mask:
     from scipy import ndimage
     from skimage.filters import threshold_otsu
 
-    if frame.min() == frame.max():
     bright = frame > threshold_otsu(frame)  # type: ignore[no-untyped-call]  # scikit-image has no types
     return np.asarray(ndimage.binary_closing(bright, np.ones((3, 3), bool), iterations=2))
 
