@@ -188,6 +188,49 @@ def tag_cross_entropy(logits: Tensor, tags: Tensor, class_weights: Sequence[floa
     return summed / len(tags)
 
 
+def tag_focal_loss(
+    logits: Tensor, tags: Tensor, gamma: float = 2.0, class_weights: Sequence[float] | None = None
+) -> Tensor:
+    """Focal loss: cross-entropy in which a sample counts by ``(1 - p)**gamma``, p being what its tag was given.
+
+    (Lin et al. 2017, arXiv:1708.02002, for several classes.) Arguments and result as `tag_cross_entropy`, which it is
+    at ``gamma = 0``.
+    """
+    known = tags != NO_TAG
+    # Any tag does for a sample without one: it is taken out below.
+    log_likely = functional.log_softmax(logits.float(), dim=1).gather(1, tags.clamp(min=0)[:, None])[:, 0]
+    each = -((1 - log_likely.exp()).clamp(min=0) ** gamma) * log_likely
+    if class_weights is not None:
+        each = each * each.new_tensor(class_weights)[tags.clamp(min=0)]
+    return (each * known).sum() / len(tags)
+
+
+def hybrid_tag_loss(
+    *,
+    cross_entropy: float = 1.0,
+    focal: float = 1.0,
+    gamma: float = 2.0,
+    class_weights: Sequence[float] | None = None,
+) -> Loss:
+    """Weighted sum of cross-entropy and focal loss, for a network that gives tag logits (scheme `thyroid`).
+
+    Parameters
+    ----------
+    cross_entropy, focal
+        Weights of the two.
+    gamma
+        Of the focal loss: the larger, the less samples count that are already right.
+    class_weights
+        Weight of each tag in both.
+    """
+
+    def loss(logits: Tensor, batch: Annotated) -> Tensor:
+        entropy = tag_cross_entropy(logits, batch.tags, class_weights)
+        return cross_entropy * entropy + focal * tag_focal_loss(logits, batch.tags, gamma, class_weights)
+
+    return loss
+
+
 def grade_cross_entropy(logits: Tensor, grades: Tensor, step_weights: Sequence[float] | None = None) -> Tensor:
     """Binary cross-entropy of the steps of an ordered grade: "above the first", "above the second", ...
 

@@ -267,13 +267,15 @@ class TagResult:
     """What a classifier says about one image: the class and the probability of every class, by name.
 
     `calibrated`: whether probabilities were brought in line with how often they are right. `graded`: whether the
-    classes are grades of the data set, lowest first, rather than tags.
+    classes are grades of the data set, lowest first, rather than tags. `sure`: whether the class is probable enough to
+    be believed; None where nothing was set for that.
     """
 
     tag: str
     probabilities: Mapping[str, float]
     calibrated: bool = False
     graded: bool = False
+    sure: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +298,8 @@ class Prediction:
         Share of columns in which the order of layers was repaired; None where that was not asked for.
     attention
         float32 of the region's shape, 0..1: where the image decided its tag or grade; None unless asked for.
+    frames
+        What the classifier says of every frame of a cine by itself; empty for a single picture.
     region
         The box of level-0 pixels that was predicted.
     seconds
@@ -314,6 +318,7 @@ class Prediction:
     confidence: npt.NDArray[np.float32] | None = None
     repaired: float | None = None
     attention: npt.NDArray[np.float32] | None = None
+    frames: tuple[TagResult, ...] = ()
 
 
 Origin = str  # "person" or "model:<name>"

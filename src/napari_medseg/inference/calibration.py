@@ -1,8 +1,12 @@
-"""Probabilities of ordered grades, and the temperature that brings them in line with how often they are right."""
+"""Temperatures that bring probabilities in line with how often they are right, and from where on an answer is sure.
+
+Both are fitted to cases that the network was not trained on.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +26,10 @@ def steps_above(probabilities: Floats) -> Floats:
     return np.asarray(above[:, 1:], np.float64)
 
 
-def fit_temperature(probabilities: Floats, grades: npt.NDArray[np.int64]) -> float | None:
+def fit_grade_temperature(probabilities: Floats, grades: npt.NDArray[np.int64]) -> float | None:
     """The temperature by which logits of the steps are divided (Guo et al. 2017, arXiv:1706.04599).
 
-    It is the one with the least cross-entropy of the steps on cases that the network was not fitted to.
+    It is the one with the least cross-entropy of the steps.
 
     Parameters
     ----------
@@ -38,17 +42,80 @@ def fit_temperature(probabilities: Floats, grades: npt.NDArray[np.int64]) -> flo
     -------
     None with fewer than `FEWEST` cases, or all of one grade.
     """
-    from scipy.optimize import minimize_scalar
-
     if len(grades) < FEWEST or len(np.unique(grades)) < 2:
         return None
     likely = np.clip(steps_above(probabilities), _LEAST, 1 - _LEAST)
     logits = np.log(likely) - np.log1p(-likely)
     above = grades[:, np.newaxis] > np.arange(logits.shape[1])
 
-    def surprise(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
+    def surprise(temperature: float) -> float:
+        scaled = logits / temperature
         return float(np.mean(np.logaddexp(0.0, np.where(above, -scaled, scaled))))
 
-    found = minimize_scalar(surprise, bounds=(-_WIDEST, _WIDEST), method="bounded")
+    return _best_temperature(surprise)
+
+
+def fit_tag_temperature(probabilities: Floats, tags: npt.NDArray[np.int64]) -> float | None:
+    """The temperature by which logits of tags are divided (Guo et al. 2017, arXiv:1706.04599).
+
+    It is the one with the least cross-entropy.
+
+    Parameters
+    ----------
+    probabilities
+        (n, tags) at temperature 1.
+    tags
+        (n,) indices of the true ones.
+
+    Returns
+    -------
+    None with fewer than `FEWEST` cases, or all of one tag.
+    """
+    if len(tags) < FEWEST or len(np.unique(tags)) < 2:
+        return None
+    logits = np.log(np.clip(probabilities, _LEAST, 1.0))
+
+    def surprise(temperature: float) -> float:
+        scaled = logits / temperature
+        return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(tags)), tags]))
+
+    return _best_temperature(surprise)
+
+
+def at_temperature(probabilities: Floats, temperature: float) -> Floats:
+    """Probabilities (n, tags) of logits that are divided by a temperature, from those at temperature 1."""
+    scaled = np.log(np.clip(probabilities, _LEAST, 1.0)) / temperature
+    return np.asarray(np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)), np.float64)
+
+
+def sure_from(confidence: Floats, right: npt.NDArray[np.bool_], share: float) -> float | None:
+    """From which confidence on answers are right often enough.
+
+    Parameters
+    ----------
+    confidence
+        (n,) probability of each answer.
+    right
+        (n,) whether it was right.
+    share
+        Share of the answers that shall be right among those at least so confident.
+
+    Returns
+    -------
+    The lowest confidence of a case from which on at least `share` of the answers were right; None where there is none
+    that keeps `FEWEST` cases.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    sorted_confidence, kept = confidence[order], np.arange(1, len(order) + 1)
+    shares = np.cumsum(right[order]) / np.maximum(kept, 1)
+    # Cases of one confidence are kept together or not at all.
+    ends = np.append(sorted_confidence[1:] < sorted_confidence[:-1], True) if len(order) else np.zeros(0, bool)
+    good = np.flatnonzero(ends & (kept >= FEWEST) & (shares >= share))
+    return float(sorted_confidence[good[-1]]) if good.size else None
+
+
+def _best_temperature(surprise: Callable[[float], float]) -> float:
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(lambda t: surprise(math.exp(t)), bounds=(-_WIDEST, _WIDEST), method="bounded")
     return float(math.exp(found.x))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -32,6 +32,7 @@ from napari_medseg.structures import NOT_LOOKED_AT, Box, Image, Prediction, Prog
 guard_torch_import()
 
 import torch  # noqa: E402 - after the guard
+from torch.nn import functional  # noqa: E402 - after the guard
 
 from napari_medseg.inference.canvas import Canvas, Targets  # noqa: E402 - imports torch
 from napari_medseg.models.compute import Compute  # noqa: E402 - imports torch
@@ -136,6 +137,7 @@ def predict(
         region=job.region,
         seconds=time.perf_counter() - started,
         notes=tuple(run.notes),
+        frames=run.frames(),
     )
 
 
@@ -178,8 +180,10 @@ class _Run:
         self._reader = WindowReader(image, job.working, choose_level(image, job.working))
         self._canvas: Canvas | None = None
         self._slice: tuple[int, ...] | None = None
-        self._tag_sum = torch.zeros(len(predictor.tags))
-        self._tag_area = 0
+        #: Sum of tag logits and of the areas that they weigh, per slice.
+        self._tags: defaultdict[tuple[int, ...], torch.Tensor] = defaultdict(
+            lambda: torch.zeros(len(predictor.tags) + 1)
+        )
         grid = predictor.grid(image)
         self.notes.extend(grid.notes)
         if predictor.grid_of is None and any(plan.window > plan.length for plan in job.plans):
@@ -206,15 +210,24 @@ class _Run:
 
     def tag(self) -> TagResult | None:
         """The class with the largest mean probability; None without classifier."""
-        if not self._predictor.tags or not self._tag_area:
-            return None
-        shares = torch.softmax(self._tag_sum / self._tag_area, dim=0).tolist()
+        return self._judgement(torch.stack([*self._tags.values()]).sum(dim=0)) if self._tags else None
+
+    def frames(self) -> tuple[TagResult, ...]:
+        """The same of every slice of a stack; empty for a single picture."""
+        if self._job.lead == 0:
+            return ()
+        return tuple(self._judgement(self._tags[index]) for index in sorted(self._tags))
+
+    def _judgement(self, sums: torch.Tensor) -> TagResult:
+        shares = torch.softmax(sums[:-1] / sums[-1], dim=0).tolist()
         by_name = dict(zip(self._predictor.tags, shares, strict=True))
+        tag, sure_from = max(by_name, key=by_name.__getitem__), self._predictor.sure_from
         return TagResult(
-            tag=max(by_name, key=by_name.__getitem__),
+            tag=tag,
             probabilities=by_name,
             calibrated=self._predictor.calibrated,
             graded=self._predictor.graded,
+            sure=None if sure_from is None else by_name[tag] >= sure_from,
         )
 
     def _depth(self) -> int:
@@ -280,9 +293,8 @@ class _Run:
                     "damaged or its training diverged; train it again with a smaller learning rate."
                 )
         if tag_logits is not None and self._predictor.tags:
-            areas = torch.tensor([window.area for window in windows], dtype=torch.float32)
-            self._tag_sum += (tag_logits.float().cpu() * areas[:, None]).sum(dim=0)
-            self._tag_area += sum(window.area for window in windows)
+            for window, logits in zip(windows, tag_logits.float().cpu(), strict=True):
+                self._tags[window.slice_index] += window.area * functional.pad(logits, (0, 1), value=1.0)
         if self._targets.labels is not None:
             assert mask_logits is not None, "a predictor with mask classes gives mask logits"
             for window, logits in zip(windows, mask_logits, strict=True):

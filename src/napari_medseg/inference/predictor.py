@@ -78,6 +78,10 @@ class Predictor:
         with gradients. None where the network cannot tell.
     calibrated, graded
         Whether probabilities of tags were calibrated, and whether tags are grades, lowest first.
+    sure_from
+        How probable a tag must be to be believed; None where nothing was set.
+    marks_region
+        Whether the network draws nothing: its labels are the region that it judged, with the value of its tag.
     """
 
     window: tuple[int, ...]
@@ -96,6 +100,8 @@ class Predictor:
     attend: Callable[[torch.Tensor], torch.Tensor] | None = None
     calibrated: bool = False
     graded: bool = False
+    sure_from: float | None = None
+    marks_region: bool = False
 
     def grid(self, image: Image) -> Grid:
         """How an image is cut into windows."""

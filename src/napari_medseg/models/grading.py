@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from napari_medseg.models.attention import layer_cam
 
 _LEAST = 1e-6
 
@@ -37,12 +38,9 @@ def grade_log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
 def attention_of_grade(network: Any, temperature: float) -> Callable[[Tensor], Tensor]:
     """A function from images (b, c, [z,] y, x) to maps (b, [z,] y, x) in 0..1 of what the likeliest grade comes from.
 
-    Layer-CAM (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943): every residual unit's map is weighted, place by place,
-    by the positive part of the gradient of that grade's score, and summed over its channels. The score is the sum of
-    the logits of the steps, those that the grade lies above counting as they are and the others the other way round:
-    unlike its probability it still changes where the network is sure. The deepest map
-    tells most of the grade and least of the place (it has two slices at best): the finer ones, each scaled to a largest
-    value of 1, are averaged at the image's size and weighted by it.
+    See `napari_medseg.models.attention.layer_cam`. The score is the sum of the logits of the steps, those that the
+    grade lies above counting as they are and the others the other way round: unlike the grade's probability it still
+    changes where the network is sure.
 
     Parameters
     ----------
@@ -50,26 +48,11 @@ def attention_of_grade(network: Any, temperature: float) -> Callable[[Tensor], T
         Module with an `encoder` and a `head`, as in `napari_medseg.models.residual`.
     """
 
-    def attend(images: Tensor) -> Tensor:
-        size, mode = images.shape[2:], "trilinear" if images.ndim == 5 else "bilinear"
-        with torch.inference_mode(False), torch.enable_grad():
-            # What came out of inference mode takes no part in a graph; a copy does.
-            maps = network.encoder(images.clone().requires_grad_(True))
-            logits = network.head(maps[-1])
-            grades = grade_log_probabilities(logits, temperature).argmax(dim=1, keepdim=True)
-            sides = torch.where(torch.arange(logits.shape[1], device=logits.device) < grades, 1.0, -1.0)
-            gradients = torch.autograd.grad((sides * logits.float()).sum(), maps[1:])
-        levels = []
-        for values, gradient in zip(maps[1:], gradients, strict=True):
-            weighted = (values.detach() * gradient.clamp(min=0)).sum(dim=1, keepdim=True).clamp(min=0)
-            levels.append(functional.interpolate(_to_one(weighted), size=size, mode=mode, align_corners=False))
-        *finer, deepest = levels
-        return _to_one(torch.stack(finer).mean(dim=0) * deepest)[:, 0]
+    def score_of(deepest: Tensor) -> Tensor:
+        logits: Tensor = network.head(deepest)
+        grades = grade_log_probabilities(logits, temperature).argmax(dim=1, keepdim=True)
+        sides = torch.where(torch.arange(logits.shape[1], device=logits.device) < grades, 1.0, -1.0)
+        return sides * logits.float()
 
-    return attend
-
-
-def _to_one(maps: Tensor) -> Tensor:
-    """Maps (b, 1, ...) divided by their largest value; zeros stay."""
-    largest = maps.flatten(1).amax(dim=1).clamp(min=1e-12)
-    return maps / largest.reshape(-1, *(1,) * (maps.ndim - 1))
+    # The finest map, at the image's size, tells of edges alone.
+    return layer_cam(lambda images: network.encoder(images)[1:], score_of)

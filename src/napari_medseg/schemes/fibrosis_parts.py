@@ -167,7 +167,7 @@ class FibrosisParts:
 
     def temperature(self, network: nn.Module) -> float | None:
         """The temperature that calibrates a trained network on the validation cases; None with too few of them."""
-        from napari_medseg.inference.calibration import fit_temperature
+        from napari_medseg.inference.calibration import fit_grade_temperature
 
         judged = [case for case in self.data.of_split("val") if case.grade is not None]
         if not judged:
@@ -176,7 +176,7 @@ class FibrosisParts:
         network.eval()
         scores = [scorer.score_case(network, case.case, preview=False) for case in judged]
         probabilities = np.array([score.values["probabilities"] for score in scores])
-        return fit_temperature(probabilities, np.array([score.values["grade"] for score in scores]))
+        return fit_grade_temperature(probabilities, np.array([score.values["grade"] for score in scores]))
 
     def trained(self, network: JointNetwork, scores: Mapping[str, float]) -> Trained:
         """The scheme's result, calibrated on the validation cases."""
