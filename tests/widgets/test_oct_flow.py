@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_medseg.annotation.surfaces import pile_of, surfaces_of_labels
+from napari_medseg.annotation.predicted_surfaces import surfaces_of_prediction
+from napari_medseg.annotation.surfaces import pile_of
 from napari_medseg.data.synthetic_oct import SURFACES, bscan, make_oct_dataset, surface_rows
 from napari_medseg.schemes import build_config, find_scheme
 from napari_medseg.widgets.jobs import Job
@@ -167,7 +168,7 @@ def test_annotate_train_predict_and_correct_curves(window, qtbot):
     predict.results.correct.emit(predict.results.waiting()[0])
     assert session.open.edits_curves
     curves = session.open.curves
-    expected = surfaces_of_labels(predicted, pile_of(session.dataset.info))
+    expected = surfaces_of_prediction(predicted, pile_of(session.dataset.info))
     np.testing.assert_array_equal(curves.rows, expected)
 
     # A network of so few steps may draw anything; take the surface with most room above or below it.

@@ -16,7 +16,8 @@ from napari_medseg.annotation.acts import Changes, Place, RememberedCurves
 from napari_medseg.annotation.curve import Curve
 from napari_medseg.annotation.giving_way import Limits, most_pushed, yielding
 from napari_medseg.annotation.guide import Guide
-from napari_medseg.annotation.surfaces import Columns, Labels, Rows, surfaces_of_labels
+from napari_medseg.annotation.predicted_surfaces import surfaces_of_prediction
+from napari_medseg.annotation.surfaces import Columns, Labels, Rows, in_order, surfaces_of_labels
 from napari_medseg.errors import AnnotationError
 from napari_medseg.structures import Surface
 
@@ -218,7 +219,14 @@ class Curves(RememberedCurves):
         return self.act(curves, remember=remember)
 
     def set_from_labels(
-        self, bscan: int, labels: Labels, pile: Sequence[int], *, columns: Columns = slice(None), remember: bool = True
+        self,
+        bscan: int,
+        labels: Labels,
+        pile: Sequence[int],
+        *,
+        columns: Columns = slice(None),
+        predicted: bool = False,
+        remember: bool = True,
     ) -> Changes:
         """Let the curves follow what was painted.
 
@@ -232,11 +240,16 @@ class Curves(RememberedCurves):
             Label values from top to bottom.
         columns
             Where something was painted.
+        predicted
+            Whether a model drew the labels (`surfaces_of_prediction`).
         remember
             False on opening, and where the painting itself can be undone.
         """
         rows = self.rows(bscan)
-        rows[:, columns] = surfaces_of_labels(labels[:, columns], pile, before=rows[:, columns])
+        if predicted:
+            rows[:, columns] = surfaces_of_prediction(labels, pile, before=rows)[:, columns]
+        else:
+            rows[:, columns] = surfaces_of_labels(labels[:, columns], pile, before=rows[:, columns])
         return self._replace_rows(bscan, dict(enumerate(in_order(rows))), remember=remember)
 
     def carry_on(self, source: int, target: int) -> Changes:
@@ -385,11 +398,6 @@ class Curves(RememberedCurves):
                 pinned = frozenset(x for x in old.pinned if new[x] == old.rows[x])
                 curves[bscan, s] = Curve.of_rows(new, pinned, old.straight)
         return self.act(curves, remember=remember)
-
-
-def in_order(rows: Rows) -> Rows:
-    """Surfaces (surfaces, x) that do not cross: where they did, the lower one is moved down to the upper one."""
-    return np.where(np.isnan(rows), np.float32(np.nan), np.fmax.accumulate(rows, axis=0)).astype(np.float32)
 
 
 def _renamed(columns: frozenset[int], old: int, new: int) -> frozenset[int]:

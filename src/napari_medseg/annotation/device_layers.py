@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from napari_medseg.annotation.surfaces import Labels, Rows, labels_of_surfaces
+from napari_medseg.annotation.surfaces import Labels, Rows, in_order, labels_of_surfaces
 
 
 def labels_of_device(
@@ -32,5 +32,4 @@ def labels_of_device(
     """
     missing = np.full((1 if len(shape) == 2 else shape[0], shape[-1]), np.nan, np.float32)
     rows = np.stack([surfaces.get(name, missing) for name in names or surfaces], axis=1)  # (bscan, surface, x)
-    ordered = np.where(np.isnan(rows), np.float32(np.nan), np.fmax.accumulate(rows, axis=1))
-    return np.stack([labels_of_surfaces(one, shape[-2], pile) for one in ordered]).reshape(tuple(shape))
+    return np.stack([labels_of_surfaces(in_order(one), shape[-2], pile) for one in rows]).reshape(tuple(shape))

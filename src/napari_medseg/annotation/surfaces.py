@@ -156,6 +156,11 @@ def surfaces_of_labels(labels: Labels, pile: Sequence[int], *, before: Rows | No
     return rows
 
 
+def in_order(rows: Rows) -> Rows:
+    """Surfaces (surfaces, x) that do not cross: where they did, the lower one is moved down to the upper one."""
+    return np.where(np.isnan(rows), np.float32(np.nan), np.fmax.accumulate(rows, axis=0)).astype(np.float32)
+
+
 def cuts_of_rows(rows: npt.NDArray[np.floating], height: int) -> npt.NDArray[np.intp]:
     """Index of the first pixel below each surface, 0 to `height`; 0 for NaN."""
     cuts: npt.NDArray[np.intp] = np.clip(np.floor(np.nan_to_num(rows, nan=-1.0)) + 1, 0, height).astype(np.intp)

@@ -42,6 +42,8 @@ class CaseCurves(QObject):
         Of its data set, which has surfaces.
     folder, case
         Of the data set, and the case's id.
+    predicted
+        Whether a model drew the case's labels, asked whenever curves are taken from them.
 
     Attributes
     ----------
@@ -65,6 +67,7 @@ class CaseCurves(QObject):
         *,
         folder: Path,
         case: str,
+        predicted: Callable[[], bool] = lambda: False,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -82,7 +85,7 @@ class CaseCurves(QObject):
         self.hidden: frozenset[int] = frozenset()
         #: The anchor that was grabbed last, a column of the chosen curve.
         self.grabbed: int | None = None
-        self._drawing = CurveLabels(labels, self.curves, pile_of(info))
+        self._drawing = CurveLabels(labels, self.curves, pile_of(info), predicted)
         self._kept_locked = False
         store = BoundaryStore(folder / "boundaries" / f"{naming.file_name(case)}.csv", [s.name for s in info.surfaces])
         self.saving = BoundarySaving(store, self._snapshot, folder / "history" / "boundaries", self)
@@ -211,9 +214,9 @@ class CaseCurves(QObject):
         with self.step():
             return self.act(act, *arguments, **options)
 
-    def surfaces_in(self, labels: npt.NDArray[np.uint8]) -> Rows:
-        """Surfaces of other labels (y, x) of a B-scan, e.g. a prediction, in the data set's values."""
-        return self._drawing.surfaces_in(labels)
+    def surfaces_in(self, prediction: npt.NDArray[np.uint8]) -> Rows:
+        """Surfaces (surfaces, x) of predicted labels (y, x) of a B-scan, in the data set's values."""
+        return self._drawing.surfaces_in(prediction)
 
     def carry_over(self, source: int, target: int) -> bool:
         """Draw the curves of one B-scan in another one, where it has none."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
 
-from napari_medseg.annotation.acts import Change
+from napari_medseg.annotation.acts import Change, Changes
 from napari_medseg.annotation.curves import Curves
-from napari_medseg.annotation.surfaces import Rows, paint_surfaces, surfaces_of_labels
+from napari_medseg.annotation.predicted_surfaces import surfaces_of_prediction
+from napari_medseg.annotation.surfaces import Rows, paint_surfaces
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT
 
 Pixels = npt.NDArray[np.uint8]
@@ -25,12 +28,15 @@ class CurveLabels:
         What is drawn between the layers.
     pile
         Label values of the layers from top to bottom.
+    predicted
+        Whether a model drew the labels, asked whenever curves are taken from them.
     """
 
-    def __init__(self, layer: Labels, curves: Curves, pile: tuple[int, ...]) -> None:
+    def __init__(self, layer: Labels, curves: Curves, pile: tuple[int, ...], predicted: Callable[[], bool]) -> None:
         self._layer = layer
         self._curves = curves
         self._pile = pile
+        self._predicted = predicted
         #: The labels that the curves know of.
         self._seen = np.array(layer.data, np.uint8)
         self._matched: set[int] = set()
@@ -47,9 +53,9 @@ class CurveLabels:
             return []
         return [b for b in range(self._curves.shape[0]) if not np.array_equal(self._now(b), self._known(b))]
 
-    def surfaces_in(self, labels: Pixels) -> Rows:
-        """Surfaces (surfaces, x) of other labels (y, x) of a B-scan, in the data set's values."""
-        return surfaces_of_labels(labels, self._pile)
+    def surfaces_in(self, prediction: Pixels) -> Rows:
+        """Surfaces (surfaces, x) of predicted labels (y, x) of a B-scan, in the data set's values."""
+        return surfaces_of_prediction(prediction, self._pile)
 
     def match(self, bscan: int) -> None:
         """Let the curves of a B-scan stand for its labels, once; where both agree, nothing changes."""
@@ -60,7 +66,7 @@ class CurveLabels:
         if bscan in self._with_layers or bscan in self._curves.drawn_bscans():
             labels = self._known(bscan)
             columns = self._contradicted(bscan, labels)
-            self._curves.set_from_labels(bscan, labels, self._pile, columns=columns, remember=False)
+            self._take(bscan, labels, columns, remember=False)
 
     def match_later(self, bscan: int) -> None:
         """Let `match_next` do so: a volume that changed as a whole takes a while."""
@@ -80,7 +86,7 @@ class CurveLabels:
         self.match(bscan)
         labels = self._now(bscan)
         columns = (labels != self._known(bscan)).any(axis=0) & self._contradicted(bscan, labels)
-        changes = self._curves.set_from_labels(bscan, labels, self._pile, columns=columns)
+        changes = self._take(bscan, labels, columns)
         self.learn(bscan)
         return bool(changes)
 
@@ -106,6 +112,12 @@ class CurveLabels:
         """The curves stand for the labels of a B-scan as they are now."""
         self._known(bscan)[...] = self._now(bscan)
         (self._with_layers.add if self._has_layers(bscan) else self._with_layers.discard)(bscan)
+
+    def _take(self, bscan: int, labels: Pixels, columns: npt.NDArray[np.bool_], *, remember: bool = True) -> Changes:
+        """Take the curves of some columns (x,) from labels (y, x)."""
+        return self._curves.set_from_labels(
+            bscan, labels, self._pile, columns=columns, predicted=self._predicted(), remember=remember
+        )
 
     def _contradicted(self, bscan: int, labels: Pixels) -> npt.NDArray[np.bool_]:
         """Columns (x,) in which labels (y, x) are not what the curves would draw, or hold layers without curves.

@@ -118,6 +118,7 @@ class OpenCase(QObject):
             self._dataset.info,
             folder=self._dataset.path,
             case=self.case.case,
+            predicted=lambda: self.case.origin.startswith("model:"),
             parent=self,
         )
         self.curve_tool = CurveTool(self.curves, self.labels)
