@@ -40,6 +40,10 @@ class CurveTool(QObject):
         self._case = case
         self._labels = labels
         self._layer: Points = case.layers.anchors
+        #: Row and column that were last pointed at; None outside the picture.
+        self._pointer: tuple[float, float] | None = None
+        # Another B-scan, or another row of the curve, lies under a pointer that stands still.
+        case.changed.connect(self._say_place)
         self._layer.events.mode.connect(self._on_mode)
         self._layer.mouse_move_callbacks.append(self._on_hover)
         for key in ("Delete", "Backspace"):
@@ -57,6 +61,11 @@ class CurveTool(QObject):
     def stop(self) -> None:
         """Let the mouse move the picture again."""
         self._layer.mode = "pan_zoom"
+        self.forget_pointer()
+
+    def forget_pointer(self) -> None:
+        """Say nothing of a place that the pointer has left."""
+        self._pointer = None
         self.hovered.emit("")
 
     def delete_grabbed(self) -> None:
@@ -123,6 +132,7 @@ class CurveTool(QObject):
 
     def _move_to(self, row: float, x: float, *, going_on: bool) -> bool:
         case = self._case
+        self._pointer = row, x
         columns = set(case.curve.anchors)
         options = {"going_on": going_on}
         if case.grabbed not in columns:
@@ -186,11 +196,16 @@ class CurveTool(QObject):
         return float(place[-2]), float(place[-1])
 
     def _on_hover(self, _: Points, event: Any) -> None:
-        if not self.on or not self._case.can_draw:
+        self._pointer = self._place(event)
+        self._say_place()
+
+    def _say_place(self) -> None:
+        """Tell what lies under the pointer now."""
+        if self._pointer is None or not self.on or not self._case.can_draw:
             return
-        row, x = self._place(event)
+        row, x = self._pointer
         height, width = self._case.curves.shape[1:]
-        inside = -0.5 <= row <= height - 0.5 and -0.5 <= x <= width - 0.5
+        inside = -0.5 <= row < height - 0.5 and -0.5 <= x < width - 0.5
         self.hovered.emit(self._facts(row, round(x)) if inside else "")
 
     def _facts(self, row: float, x: int) -> str:

@@ -62,6 +62,7 @@ class CurvesSection(QWidget):
         self.surfaces.eye_clicked.connect(self._toggle_eye)
         session.case_changed.connect(self._follow_case)
         follow(self, session.viewer.layers.selection.events.active, self._show_tool)
+        follow(self, session.viewer.events.mouse_over_canvas, self._on_leave)
         self._follow_case(session.case)
 
     def _build(self) -> None:
@@ -70,14 +71,14 @@ class CurvesSection(QWidget):
         self.edit.setToolTip("Alt+E: the mouse draws curves, or paints again")
         self.setup = button("Set up layers…", self.setup_asked.emit, name="set_up_layers")
         self.setup.setToolTip("Choose the layers of this data set from top to bottom, to draw the curves between them")
-        self.gaps = button("Gap", self._set_tool, name="gap")
+        self.gaps = button("Gap", self._choose_tool, name="gap")
         self.gaps.setCheckable(True)
         self.gaps.setToolTip(
             "Drag to erase a part of the chosen curve; click to end it, or to close a gap (Shift does so at any time)"
         )
         self.straight = QCheckBox("Straight")
         self.straight.setToolTip("Run smoothly through new anchors instead of along the edges of the picture")
-        self.straight.toggled.connect(self._set_tool)
+        self.straight.toggled.connect(self._choose_tool)
         self.suggest = button("Suggest", self._suggest, name="suggest")
         self.suggest.setToolTip(
             "Alt+G: draw missing curves from the model's prediction, the scanner's layers or the nearest B-scan"
@@ -106,6 +107,7 @@ class CurvesSection(QWidget):
     def _follow_case(self, _: Case | None) -> None:
         info = self.session.dataset.info if self.session.dataset is not None else None
         curves, opened = self.curves, self.session.open
+        self.hover.clear()
         self.setVisible(info is not None and (info.kind == "oct" or bool(info.surfaces)))
         self.setup.setVisible(info is not None and not info.surfaces)
         for widget in (self.edit, self.surfaces, self._tools, self._state, self.hover, self._help):
@@ -149,6 +151,12 @@ class CurvesSection(QWidget):
         self.edit.setChecked(on)
         self._help.setVisible(on and self.curves is not None and not any(self.curves.coverage()))
 
+    def _on_leave(self, *_: object) -> None:
+        """The place under the pointer is none of the picture's any more."""
+        opened = self.session.open
+        if opened is not None and opened.curve_tool is not None and not self.session.viewer.mouse_over_canvas:
+            opened.curve_tool.forget_pointer()
+
     @shown_errors
     def _toggle(self) -> None:
         if self.session.open is not None:
@@ -169,6 +177,13 @@ class CurvesSection(QWidget):
         if tool is not None:
             tool.tool = "gaps" if self.gaps.isChecked() else "anchors"
             tool.straight = self.straight.isChecked()
+
+    @shown_errors
+    def _choose_tool(self, on: bool) -> None:
+        """Draw with another tool; who asks for one wants to edit curves."""
+        self._set_tool()
+        if on and self.session.open is not None:
+            self.session.open.edit_curves(True)
 
     @shown_errors
     def _suggest(self) -> None:

@@ -200,9 +200,14 @@ class PredictPanel(QWidget):
         self._show_accepted(result, case, taken)
 
     def _show_accepted(self, result: Result, case: str, taken: int) -> None:
-        self.results.row_of(result).set_accepted(_accepted_text(result, case, taken))
-        for layer in result.layers:
-            layer.visible = False
+        shown = self.results.row_of(result)
+        if not taken and (result.layers or result.labels):
+            # The prediction stays on screen beside what a person drew, to compare the two.
+            shown.set_kept(_kept_text(case))
+        else:
+            shown.set_accepted(_accepted_text(case, taken))
+            for layer in result.layers:
+                layer.visible = False
         self._accept_all.setVisible(len(self.results.waiting()) > 1)
 
     @shown_errors
@@ -215,6 +220,10 @@ class PredictPanel(QWidget):
             # Layers are corrected by their curves, where the data set has surfaces.
             self.session.open.edit_curves(True)
         self.session.show_panel("Annotate")
+        if not taken and (result.layers or result.labels):
+            self.session.tell(
+                _kept_text(case, by_curves=self.session.open is not None and self.session.open.edits_curves)
+            )
 
     @shown_errors
     def _discard(self, result: Result) -> None:
@@ -353,10 +362,12 @@ class PredictPanel(QWidget):
         self._refresh()
 
 
-def _accepted_text(result: Result, case: str, taken: int) -> str:
+def _accepted_text(case: str, taken: int) -> str:
     """What became of a result that was accepted."""
-    if taken:
-        return f"Draft of {case}: {taken:,} pixels taken over."
-    if result.layers or result.labels:
-        return f"{case}: every pixel had been looked at by a person, and stays."
-    return f"Draft of {case}: the tag taken over."
+    return f"Draft of {case}: {taken:,} pixels taken over." if taken else f"Draft of {case}: the tag taken over."
+
+
+def _kept_text(case: str, *, by_curves: bool = False) -> str:
+    """Why nothing of a result was taken over, and how a person gets a part of it all the same."""
+    kept = f"Nothing was taken over: every pixel of {case} has been looked at, and stays."
+    return f"{kept} To take a part, erase it (Shift+drag along a curve), then press Suggest." if by_curves else kept

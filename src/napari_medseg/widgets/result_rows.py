@@ -71,6 +71,8 @@ class ResultRow(QFrame):
     def __init__(self, result: Result, owner: ResultRows) -> None:
         super().__init__()
         self.result = result
+        #: Whether it can still be accepted.
+        self.is_waiting = not result.error
         self._owner = owner
         head = words(f"<b>{html.escape(result.title)}</b> · {html.escape(result.model)}")
         layout = QVBoxLayout(self)
@@ -98,8 +100,13 @@ class ResultRow(QFrame):
 
     def set_accepted(self, text: str) -> None:
         """Say that the result is in the data set now."""
+        self.is_waiting = False
         self.state.say("ok", text)
         self._buttons.setVisible(False)
+
+    def set_kept(self, text: str) -> None:
+        """Say why nothing of the result was taken over; it can be tried again, or discarded."""
+        self.state.say("warning", text)
 
     def _make_buttons(self) -> Any:
         owner, result = self._owner, self.result
@@ -135,7 +142,7 @@ class ResultRows(QWidget):
 
     def waiting(self) -> list[Result]:
         """Results that can still be accepted, the oldest first."""
-        return [row.result for row in self._rows.values() if not row.state.words]
+        return [row.result for row in self._rows.values() if row.is_waiting]
 
     def add(self, result: Result) -> ResultRow:
         """Show a result."""

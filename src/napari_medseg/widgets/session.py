@@ -223,22 +223,29 @@ class Session(QObject):
             place = 0
         self.open_case(self.order[place])
 
-    def open_next_todo(self) -> None:
-        """Open the next case of the list that is to do, from the one on screen on, then from the top."""
+    def open_next_todo(self) -> bool:
+        """Open the next case of the list that is to do, from the one on screen on, then from the top; False: none."""
         if self._dataset is None:
-            return
+            return False
         present = self.case.case if self.case is not None else ""
         start = self.order.index(present) + 1 if present in self.order else 0
         for case_id in (*self.order[start:], *self.order[:start]):
             if case_id != present and self._dataset.case(case_id).status == "todo":
                 self.open_case(case_id)
-                return
+                return True
+        return False
 
     def finish_case(self) -> None:
-        """Mark the case on screen done, then open the next one that is to do."""
-        if self._open is not None:
-            self._open.mark_done()
-            self.open_next_todo()
+        """Mark the case on screen done, then open the next one that is to do, or say that there is none."""
+        if self._open is None:
+            return
+        finished, was_done = self._open.case.case, self._open.case.status in ("done", "reviewed")
+        self._open.mark_done()
+        how = "was done already" if was_done else "is done"
+        if not self.open_next_todo():
+            self.tell(f"{finished} {how}; no other case is to do.")
+        elif was_done:
+            self.tell(f"{finished} {how}; this is the next case to do.")
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Save before the window closes."""
