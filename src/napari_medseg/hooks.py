@@ -12,6 +12,7 @@ import numpy as np
 from napari_medseg.errors import ConfigError, MedsegError
 from napari_medseg.io.labels import classes_of, write_labels
 from napari_medseg.io.reading import read, recognise
+from napari_medseg.io.slide.virtual import with_virtual_levels
 from napari_medseg.io.units import unit_name
 from napari_medseg.io.volume.dicom import one_per_series
 from napari_medseg.io.volume.dicom_seg import is_seg_name
@@ -74,6 +75,7 @@ def image_layers(image: Image) -> list[LayerData]:
 
 
 def _levels(image: Image, keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    image = with_virtual_levels(image)
     many = len(image.levels) > 1
     return (list(image.levels) if many else image.levels[0]), keywords | {"multiscale": many}
 

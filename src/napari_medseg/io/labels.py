@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from napari_medseg.errors import MedsegError, ReadError, WriteError
 from napari_medseg.io import ome_zarr, raster, tiff
+from napari_medseg.io.halving import halved_by_choice
 from napari_medseg.io.lazy import LazyArray, first_line
 from napari_medseg.io.oct.dicom import sop_class_of
 from napari_medseg.io.ome_tiff import write_ome_tiff
-from napari_medseg.io.pyramid import halved_by_choice, write_pyramid
+from napari_medseg.io.pyramid import write_pyramid
 from napari_medseg.io.reading import EAGER_BYTES, recognise
 from napari_medseg.io.volume import dicom, nifti, nrrd
 from napari_medseg.io.volume.dicom_seg import SEG_CLASSES, read_seg

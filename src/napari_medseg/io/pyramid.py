@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import zarr
 
 from napari_medseg.errors import WriteError
 from napari_medseg.io.atomic import replacing_folder
+from napari_medseg.io.halving import halved_by_mean
 from napari_medseg.io.lazy import Block, LazyArray, with_axes, wrapped
 from napari_medseg.io.ome_zarr import OWN_KEY, is_ome_zarr
 from napari_medseg.io.units import PIXEL
@@ -32,20 +32,6 @@ _SHARD_FACTOR = 4
 _COARSEST = 512
 
 Pixels = npt.NDArray[Any]
-
-
-def halved_by_mean(pixels: Pixels) -> Pixels:
-    """Every second pixel along the last two axes, each the mean of four; an odd last row or column counts twice."""
-    pad = [(0, 0)] * (pixels.ndim - 2) + [(0, pixels.shape[-2] % 2), (0, pixels.shape[-1] % 2)]
-    even = np.pad(pixels, pad, mode="edge")
-    parts = [even[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]
-    mean = sum((part.astype(np.float64) for part in parts[1:]), parts[0].astype(np.float64)) / 4
-    return np.round(mean).astype(pixels.dtype) if pixels.dtype.kind in "iu" else mean.astype(pixels.dtype)
-
-
-def halved_by_choice(pixels: Pixels) -> Pixels:
-    """Every second pixel along the last two axes as it is: labels cannot be averaged."""
-    return pixels[..., ::2, ::2]
 
 
 def write_pyramid(

@@ -21,6 +21,7 @@ from napari_medseg.errors import ReadError
 from napari_medseg.io.format import Format, choose_series
 from napari_medseg.io.lazy import Block, LazyArray, with_axes
 from napari_medseg.io.ome_xml import OmeXml
+from napari_medseg.io.slide.tiff_tiles import TiffTiles, has_readable_tiles
 from napari_medseg.io.spacing import spacing_of
 from napari_medseg.io.tiff_colors import ColorPlan, plan_colors
 from napari_medseg.structures import KINDS, Image, Kind
@@ -30,6 +31,8 @@ _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HIDDEN = {"label", "macro", "thumbnail", "label image", "macro image", "thumbnail image", "overview", "map"}
 #: A strip or tile above this would be decoded as a whole for every pixel in it.
 _LARGEST_PIECE_BYTES = 2**30
+#: Tiled colour pictures from here on are slides; cameras write strips.
+_LEAST_SLIDE_PIXELS = 50_000_000
 #: What tifffile logs when a page is said to lie beyond the file's end.
 _BROKEN_CHAIN = "invalid page offset"
 #: tifffile's axis letters; its further ones all mean "one image after another".
@@ -103,6 +106,8 @@ class _Source:
         if _is_plain(part):
             dtype = part.dtype.newbyteorder(self._file.byteorder)
             return np.memmap(self._path, dtype, mode="r", offset=part.dataoffset or 0, shape=part.shape)
+        if has_readable_tiles(part):
+            return TiffTiles(self._path, self._file, part)
         return zarr.open_array(series.aszarr(level=level), mode="r")
 
 
@@ -187,10 +192,13 @@ def _shown_series(path: Path, tif: tifffile.TiffFile, notes: list[str]) -> dict[
 
 
 def _kind(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, colors: ColorPlan, own: object) -> Kind:
-    """The kind that we wrote into the file; else slides are known by their scanner or by a pyramid in colour."""
+    """The kind that we wrote into the file; slides are known by their scanner, or by colours and a pyramid or size."""
     written = next((kind for kind in KINDS if kind == own), None)
-    pyramid = len(series.levels) > 1 and colors.rgb
-    return written or ("slide" if tif.is_svs or tif.is_ndpi or pyramid else "image")
+    page = series.keyframe
+    large = page.is_tiled and page.imagewidth * page.imagelength >= _LEAST_SLIDE_PIXELS
+    colored = colors.rgb and (len(series.levels) > 1 or large)
+    scanned = tif.is_svs or tif.is_ndpi or tif.is_scn or tif.is_bif or tif.is_philips
+    return written or ("slide" if scanned or colored else "image")
 
 
 def _lazy(path: Path, source: _Source, index: int, level: tifffile.TiffPageSeries) -> LazyArray:

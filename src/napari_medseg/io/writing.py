@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_medseg.errors import WriteError
+from napari_medseg.io.halving import halved_by_mean
 from napari_medseg.io.ome_tiff import write_ome_tiff
-from napari_medseg.io.pyramid import halved_by_mean, write_pyramid
+from napari_medseg.io.pyramid import write_pyramid
 from napari_medseg.structures import Image
 
 _RGB_COLORS = ("FF0000", "00FF00", "0000FF")

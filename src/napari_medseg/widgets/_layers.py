@@ -12,6 +12,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, direct_colormap
 
+from napari_medseg.io.slide.virtual import with_virtual_levels
 from napari_medseg.io.units import unit_name
 from napari_medseg.io.volume.presets import WINDOW_KEY, default_limits
 from napari_medseg.io.volume.space import origin_of
@@ -121,6 +122,7 @@ def show_window(layer: ImageLayer, limits: tuple[float, float]) -> None:
 
 def add_image(viewer: napari.Viewer, image: Image) -> list[ImageLayer]:
     """Add an image, one layer per channel that is not red, green, blue."""
+    image = with_virtual_levels(image)
     data: Any = list(image.levels) if len(image.levels) > 1 else image.levels[0]
     added = viewer.add_image(data, multiscale=len(image.levels) > 1, **image_kwargs(image))
     layers = list(added) if isinstance(added, list) else [added]

@@ -1,0 +1,38 @@
+"""Threads that decode tiles side by side; decoders let go of Python's lock, so that they use several cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Fewer tiles than this are decoded sooner than a thread is woken.
+_WORTH_THREADS = 4
+_MOST_THREADS = 8
+
+
+def num_threads() -> int:
+    """How many threads decode at once: one per core, up to eight."""
+    return min(_MOST_THREADS, os.cpu_count() or 1)
+
+
+@lru_cache(maxsize=2)
+def _pool(process: int, depth: int) -> ThreadPoolExecutor:
+    # By process, because threads do not survive a fork.
+    return ThreadPoolExecutor(num_threads(), thread_name_prefix="tiles")
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T], *, depth: int = 0) -> list[R]:
+    """Results of `work` for every item, in order.
+
+    `work` may call this function with a smaller depth (0 or 1), never with the same: a thread that waits for a free
+    thread of its own group could wait forever.
+    """
+    if len(items) < _WORTH_THREADS or num_threads() == 1:
+        return [work(item) for item in items]
+    return list(_pool(os.getpid(), depth).map(work, items))
