@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from napari_medseg.data.cases_table import TABLE_NAME, line_of
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.label_files import LabelFacts, label_facts, shape_text
+from napari_medseg.data.label_files import LabelFacts, label_facts, open_labels, shape_text
+from napari_medseg.data.layer_order import Votes, layer_values, layer_votes, order_fault
 from napari_medseg.data.repairing import lost_changes, repair, unnamed_labels
 from napari_medseg.data.rows import case_of_row, looks_mangled, row_problems
 from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.data.splitting import SPLIT_ORDER, group_of
 from napari_medseg.data.tags import effective_tag, implied_tags
 from napari_medseg.errors import MedsegError
-from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, Fault, Image, Progress
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, DatasetInfo, Fault, Image, Progress
 
 _REPAIR = "Run 'napari-medseg dataset check --repair'."
 
@@ -41,6 +44,7 @@ def check(dataset: Dataset, *, repair_first: bool = False, progress: Progress | 
     faults += _nobodys_boundaries(dataset)
     tags: list[str] = []
     masks = 0
+    votes: dict[str, Votes] = {}
     rows = _rows(dataset)
     for number, case in enumerate(dataset.cases):
         if progress is not None:
@@ -51,10 +55,12 @@ def check(dataset: Dataset, *, repair_first: bool = False, progress: Progress | 
         told = row_problems(dataset.table, rows[case.case], dataset.info)
         faults += [fault for fault in _image_faults(dataset, case, where, facts) if not _repeats(fault, told)]
         faults += _tag_faults(dataset, case, where, facts)
+        if facts is not None and dataset.info.surfaces:
+            votes[where] = _votes_of(dataset, case)
         if case.status in ("done", "reviewed"):
             masks += facts is not None and facts.is_looked_at
             tags.append(effective_tag(case, sorted(facts.values) if facts else None, dataset.info))
-    return [*faults, *_overall(dataset, tags, masks)]
+    return [*faults, *_order_faults(dataset.info, votes), *_overall(dataset, tags, masks)]
 
 
 def _row_faults(dataset: Dataset) -> Iterator[Fault]:
@@ -167,6 +173,26 @@ def _boundary_faults(dataset: Dataset, case: Case, where: str, image: Image) -> 
         text = f"The boundaries cross in {columns}; there the upper one counts."
         mend = "Open the case and save it, or correct the file in 'boundaries'."
         yield Fault(text=text, where=where, mend=mend, severity="warning")
+
+
+def _votes_of(dataset: Dataset, case: Case) -> Votes:
+    """Which layers lie above which in a case whose labels could be read."""
+    path = dataset.current_label_path(case)
+    values = layer_values(dataset.info)
+    return layer_votes(np.empty((0, 0)) if path is None else open_labels(path), values)
+
+
+def _order_faults(info: DatasetInfo, votes: Mapping[str, Votes]) -> Iterator[Fault]:
+    """Labels that show layers in another order than declared: once where all do, else the cases that do."""
+    if votes and (fault := order_fault(np.sum(list(votes.values()), axis=0), info)):
+        text = f"In the labels {fault}."
+        yield Fault(text=text, where="dataset.json", mend="Declare the surfaces in this order: import the set again.")
+        return
+    for where, own in votes.items():
+        if fault := order_fault(own, info):
+            text = f"In its labels {fault.partition(', so')[0]}, against the order of the data set's layers."
+            mend = "Correct the drawing, or turn the image over if the scan is upside down."
+            yield Fault(text=text, where=where, mend=mend, severity="warning")
 
 
 def _nobodys_boundaries(dataset: Dataset) -> Iterator[Fault]:

@@ -17,6 +17,7 @@ from napari_medseg.data.importing.mask_grid import mask_on_image
 from napari_medseg.data.importing.plan import PlannedCase, Say, refuse
 from napari_medseg.data.importing.values import ValueMap, map_values, values_in
 from napari_medseg.data.label_files import bands
+from napari_medseg.data.layer_order import layer_values, layer_votes, order_fault
 from napari_medseg.data.layers import surfaces_of_layers, with_structure_colors
 from napari_medseg.data.making import made_at_once, refuse_full_folder
 from napari_medseg.data.rows import COLUMNS
@@ -58,7 +59,8 @@ def write_dataset(
     Raises
     ------
     DatasetError
-        A file cannot be read, a mask does not fit its image or holds an undeclared value, or `out` holds something.
+        A file cannot be read, a mask does not fit its image or holds an undeclared value, the masks show `layers` in
+        another order, or `out` holds something.
     WriteError
         `out` cannot be written.
     """
@@ -132,6 +134,8 @@ def _write(
 ) -> None:
     (folder / "labels").mkdir()
     rows = []
+    layers = layer_values(info)
+    votes = np.zeros((len(layers), len(layers)), np.int64)
     for number, (case, found) in enumerate(zip(cases, seen, strict=True)):
         progress(len(cases) + number, 2 * len(cases), f"Writing {case.case}")
         label = ""
@@ -139,9 +143,12 @@ def _write(
             mask, _ = mask_on_image(case.mask, found.image, resample=resample)
             path = naming.free_path(folder / "labels", case.case, ".tif")
             labels = np.concatenate([values.convert(band) for band in bands(mask)])
+            votes += layer_votes(labels, layers)
             write_labels(path, labels, classes=info.classes, spacing=found.image.spacing, units=found.image.units)
             label = path.name
         rows.append(_row(case, out, label))
+    if fault := order_fault(votes, info):
+        refuse([f"in the masks {fault}; list them in this order"])
     columns = (*COLUMNS, *(name for name in SCAN_COLUMNS if any(row.get(name) for row in rows)))
     table = Table(columns=columns, rows=tuple(tuple(row.get(name, "") for name in columns) for row in rows))
     history = History(folder / "history", author_name())
