@@ -16,9 +16,13 @@ from napari_medseg.io.format import HEAD_BYTES, Format
 from napari_medseg.io.lazy import first_line
 from napari_medseg.io.oct import dicom, duke_mat, heidelberg_e2e, heidelberg_vol, heidelberg_xml, vendors
 from napari_medseg.io.oct.normalizing import as_oct
+from napari_medseg.io.plausibility import implausible_spacing
+from napari_medseg.io.ultrasound import dicom as dicom_ultrasound
+from napari_medseg.io.ultrasound import video
+from napari_medseg.io.ultrasound.cine import as_ultrasound
 from napari_medseg.io.volume import dicom as dicom_series
 from napari_medseg.io.volume import nifti, nrrd
-from napari_medseg.structures import KINDS, Image, Kind, OctScan
+from napari_medseg.structures import KINDS, Image, Kind, OctScan, UltrasoundScan
 
 #: What can be read, most specific first; the first format that recognises the content reads it.
 FORMATS: tuple[Format, ...] = (
@@ -28,6 +32,7 @@ FORMATS: tuple[Format, ...] = (
     heidelberg_e2e.FORMAT,
     # DICOM files may begin as TIFF files do.
     dicom.FORMAT,
+    dicom_ultrasound.FORMAT,
     dicom_series.FORMAT,
     nifti.FORMAT,
     nrrd.FORMAT,
@@ -35,8 +40,12 @@ FORMATS: tuple[Format, ...] = (
     *vendors.FORMATS,
     tiff.FORMAT,
     raster.FORMAT,
+    video.FORMAT,
     folder.FORMAT,
 )
+
+#: What a kind expects of every image of it, whatever format it came in.
+_NORMALIZERS = {"oct": as_oct, "ultrasound": as_ultrasound}
 
 #: Images that are no slides and have no pyramid are loaded at once up to this size, which also proves the file whole.
 EAGER_BYTES = 64 * 2**20
@@ -89,8 +98,8 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
         image = found.read(place, series)
         image = image if found.is_lazy else _loaded(image)
         image = replace(image, kind=kind or image.kind)
-        image = as_oct(image) if image.kind == "oct" else image
-        warnings = (*image.warnings, *_faults_of_values(image))
+        image = _NORMALIZERS[image.kind](image) if image.kind in _NORMALIZERS else image
+        warnings = (*image.warnings, *_faults_of_values(image), *implausible_spacing(image))
     except MedsegError:
         raise
     except Exception as error:
@@ -164,7 +173,8 @@ def describe(path: str | os.PathLike[str], *, kind: Kind | None = None, series: 
     -------
     ``path, kind, axes, shape, dtype, channels, spacing`` (list or null), ``units`` (list or null), ``levels`` (the
     shape of each), ``series`` (the name of each), ``warnings``; for files of OCT scanners also ``laterality, pattern,
-    device, surfaces`` (names of the device's own) and ``localizer`` (its shape or null).
+    device, surfaces`` (names of the device's own) and ``localizer`` (its shape or null); for ultrasound ``device,
+    regions`` (the file's own, as ``[[y0, y1], [x0, x1]]``), ``frame_ms`` (or null) and ``color_doppler``.
 
     Raises
     ------
@@ -185,7 +195,8 @@ def describe(path: str | os.PathLike[str], *, kind: Kind | None = None, series: 
         "series": list(image.series_names),
         "warnings": list(image.warnings),
     }
-    return document if image.oct is None else document | _scan_facts(image.oct)
+    document |= {} if image.oct is None else _scan_facts(image.oct)
+    return document | ({} if image.ultrasound is None else _ultrasound_facts(image.ultrasound))
 
 
 def _scan_facts(scan: OctScan) -> dict[str, Any]:
@@ -195,6 +206,15 @@ def _scan_facts(scan: OctScan) -> dict[str, Any]:
         "device": scan.device,
         "surfaces": list(scan.surfaces),
         "localizer": None if scan.localizer is None else list(scan.localizer.shape),
+    }
+
+
+def _ultrasound_facts(scan: UltrasoundScan) -> dict[str, Any]:
+    return {
+        "device": scan.device,
+        "regions": [[list(span) for span in box] for box in scan.regions],
+        "frame_ms": scan.frame_ms,
+        "color_doppler": scan.color_doppler,
     }
 
 

@@ -20,7 +20,11 @@ def as_oct(image: Image) -> Image:
     - a time axis becomes the axis of B-scans: programs often save stacks as time;
     - spacing in any unit of length becomes millimetres.
     """
-    image = _without_time(_grey(image))
+    return in_millimeters(_without_time(_grey(image)))
+
+
+def in_millimeters(image: Image) -> Image:
+    """The image with spacing in any unit of length turned into millimetres; other units stay."""
     if image.spacing is None or image.units is None:
         return image
     factors = [millimeters(unit) for unit in image.units]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from napari_medseg.errors import ReadError
@@ -80,6 +81,13 @@ def _head(file: Path) -> bytes:
             return stream.read(HEAD_BYTES)
     except OSError:
         return b""
+
+
+def dicom_files(folder: Path) -> Iterator[Path]:
+    """DICOM files of a tree, the upper ones first, without a disc's index; none where pictures lie above them."""
+    if _is_dicom_folder(folder):
+        files = (file for file, _ in islice(_files(folder), _MOST_FILES))
+        yield from (file for file in files if file.name.upper() != _INDEX and is_dicom(_head(file)))
 
 
 def one_per_series(files: Sequence[Path]) -> list[Path]:

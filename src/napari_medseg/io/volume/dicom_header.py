@@ -48,6 +48,8 @@ _PEOPLE = (
     "NameOfPhysiciansReadingStudy",
     "AccessionNumber",
 )
+#: Enhanced US Volume Storage.
+_ULTRASOUND_VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"
 #: Implicit and explicit VR, little endian.
 _PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
@@ -127,16 +129,23 @@ class Slice:
 
 
 def series_of(path: Path) -> str:
-    """UID of the series that a file is a part of; empty for OCT scans, each of which is whole, and damaged files."""
+    """UID of the series that a file is a part of; empty for damaged files, OCT and ultrasound (each a whole)."""
     from pydicom import dcmread
 
     try:
         with quiet():
-            header = dcmread(path, specific_tags=["SeriesInstanceUID", "SOPClassUID"], stop_before_pixels=True)
+            tags = ["SeriesInstanceUID", "SOPClassUID", "Modality"]
+            header = dcmread(path, specific_tags=tags, stop_before_pixels=True)
     except Exception:
         # Parsers of damaged files raise whatever they like; a file of no series stands for itself.
         return ""
-    return "" if header.get("SOPClassUID") == OPT_CLASS else str(header.get("SeriesInstanceUID", ""))
+    is_whole = header.get("SOPClassUID") == OPT_CLASS or is_ultrasound_header(header)
+    return "" if is_whole else str(header.get("SeriesInstanceUID", ""))
+
+
+def is_ultrasound_header(header: Dataset) -> bool:
+    """Whether a file holds ultrasound frames; volumes (which have places in space) are read as series."""
+    return header.get("Modality") == "US" and header.get("SOPClassUID") != _ULTRASOUND_VOLUME
 
 
 def slices_of(path: Path) -> list[Slice]:

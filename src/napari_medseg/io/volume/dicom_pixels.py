@@ -219,29 +219,44 @@ def _plain(one: Slice, offset: int) -> Pixels:
 
 
 def _decoded_by_imagecodecs(one: Slice) -> Pixels:
+    return _signed(codec_frame(one.path, one.frame, one.frames), one.values)
+
+
+def codec_frame(path: Path, frame: int, frames: int) -> Pixels:
+    """A frame of a compressed DICOM file, (y, x) or (y, x, samples), by a codec of imagecodecs.
+
+    Parameters
+    ----------
+    frame, frames
+        Which frame, from 0, and how many the file holds.
+
+    Raises
+    ------
+    ReadError
+        It is damaged, or of a codec that is not there.
+    """
     import imagecodecs
     from pydicom import dcmread
     from pydicom.encaps import get_frame
 
     try:
         with quiet():
-            dataset = dcmread(one.path)
+            dataset = dcmread(path)
         syntax = dataset.file_meta.TransferSyntaxUID
     except Exception:
-        raise _damaged(one.path) from None
+        raise _damaged(path) from None
     if str(syntax) not in _CODECS:
         if syntax.is_compressed:
             raise ReadError(
-                f"{one.path} holds pixels compressed as '{syntax.name}', which are damaged or cannot be decoded: "
+                f"{path} holds pixels compressed as '{syntax.name}', which are damaged or cannot be decoded: "
                 "install the package 'pylibjpeg[all]' and try again, or export the series uncompressed."
             )
-        raise _damaged(one.path)
+        raise _damaged(path)
     try:
-        frame = get_frame(dataset.PixelData, one.frame, number_of_frames=one.frames)
-        pixels = np.asarray(getattr(imagecodecs, f"{_CODECS[str(syntax)]}_decode")(frame))
+        stored = get_frame(dataset.PixelData, frame, number_of_frames=frames)
+        return np.asarray(getattr(imagecodecs, f"{_CODECS[str(syntax)]}_decode")(stored))
     except Exception:
-        raise _damaged(one.path) from None
-    return _signed(pixels, one.values)
+        raise _damaged(path) from None
 
 
 def _signed(pixels: Pixels, values: Values) -> Pixels:
