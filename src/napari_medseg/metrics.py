@@ -177,11 +177,24 @@ def weighted_auc(truth: npt.NDArray[Any], probabilities: npt.NDArray[Any], weigh
     """
     num_tags = probabilities.shape[1]
     positives = [1] if num_tags == 2 else range(num_tags)
-    areas = [_binary_auc(truth == tag, probabilities[:, tag], weights) for tag in positives]
+    areas = [binary_auc(truth == tag, probabilities[:, tag], weights) for tag in positives]
     return mean_of_defined(np.stack(areas, axis=-1))
 
 
-def _binary_auc(positive: npt.NDArray[np.bool_], scores: npt.NDArray[Any], weights: npt.NDArray[Any]) -> Floats:
+def binary_auc(positive: npt.NDArray[np.bool_], scores: npt.NDArray[Any], weights: npt.NDArray[Any]) -> Floats:
+    """Area under the ROC curve of one yes-or-no question for several weightings of the cases; see `weighted_auc`.
+
+    Parameters
+    ----------
+    positive, scores
+        (n,) truth, and how likely it was called.
+    weights
+        (resamples, n)
+
+    Returns
+    -------
+    array (resamples,); NaN where all cases are of one side
+    """
     order = np.argsort(scores, kind="stable")
     ranked = np.asarray(weights, dtype=np.float64)[:, order]
     steps = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
@@ -190,6 +203,36 @@ def _binary_auc(positive: npt.NDArray[np.bool_], scores: npt.NDArray[Any], weigh
     below = np.cumsum(without, axis=1) - without
     pairs = with_tag.sum(axis=1) * without.sum(axis=1)
     return _ratio((with_tag * (below + 0.5 * without)).sum(axis=1), pairs, pairs > 0)
+
+
+def weighted_calibration_error(
+    confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_], weights: npt.NDArray[Any], bins: int = 10
+) -> Floats:
+    """Expected calibration error (Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602), several weightings at once.
+
+    Cases are put into bins of equal width by the probability of their answer; it is the mean distance between how sure
+    the answers of a bin were and how many of them were right, every bin counting by its cases.
+
+    Parameters
+    ----------
+    confidence
+        (n,) probability of each answer, 0..1.
+    right
+        (n,) whether it was right.
+    weights
+        (resamples, n): how often each case counts.
+    bins
+        Number of bins.
+
+    Returns
+    -------
+    array (resamples,)
+    """
+    number = np.clip(np.ceil(np.asarray(confidence) * bins) - 1, 0, bins - 1)
+    of_bin = number[:, np.newaxis] == np.arange(bins)
+    gaps = np.asarray(weights, np.float64) @ (of_bin * (right.astype(np.float64) - confidence)[:, np.newaxis])
+    total = np.asarray(weights, np.float64).sum(axis=1)
+    return _ratio(np.abs(gaps).sum(axis=1), total, total > 0)
 
 
 def bootstrap_weights(num_groups: int, seed: int, n: int = 2000) -> Counts:
@@ -261,5 +304,5 @@ def weighted_grade_auc(truth: npt.NDArray[Any], probabilities: npt.NDArray[Any],
     With two grades this is the area of the upper one; see `weighted_auc` for arguments and result.
     """
     above = probabilities[:, ::-1].cumsum(axis=1)[:, ::-1]
-    areas = [_binary_auc(truth >= grade, above[:, grade], weights) for grade in range(1, probabilities.shape[1])]
+    areas = [binary_auc(truth >= grade, above[:, grade], weights) for grade in range(1, probabilities.shape[1])]
     return mean_of_defined(np.stack(areas, axis=-1))

@@ -410,10 +410,14 @@ class TrainingCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
-    """The cases of a data set that may be trained and judged with, and what the data set says of their classes."""
+    """The cases of a data set that may be trained and judged with, and what the data set says of their classes.
+
+    `pretraining` is another set, perhaps with other classes, that a network sees first.
+    """
 
     info: DatasetInfo
     cases: tuple[TrainingCase, ...]
+    pretraining: TrainingSet | None = None
 
     def of_split(self, split: Split) -> tuple[TrainingCase, ...]:
         """Cases of one split, in the order of the table."""

@@ -101,7 +101,7 @@ def evaluate(
             f"The model knows the grades {known}, but data set {data} has {wanted}: write the same, lowest first, in "
             "its dataset.json, or use a model of this data set."
         )
-    if loaded.predictor.classes:
+    if loaded.predictor.classes and not loaded.predictor.marks_region:
         cases = in_values_of_model(cases, described, loaded.predictor.classes, str(data), report)
     # The model's own pile counts; models made before they had one are judged by the data set's.
     surfaces = loaded.card.surfaces or known_surfaces(described, loaded.predictor.classes)
@@ -170,6 +170,10 @@ def figures_of(
     from napari_medseg.inference.engine import predict
     from napari_medseg.inference.evaluation import evaluate_cases
     from napari_medseg.inference.focus import in_whole_image
+
+    if predictor.marks_region:
+        # Its labels say where it looked, which is nothing to compare with what people drew.
+        predictor = replace(predictor, classes=())
 
     def predict_case(image: Image, region: Box | None = None) -> Prediction:
         return in_whole_image(predict(predictor, image, region=region, compute=compute), image)

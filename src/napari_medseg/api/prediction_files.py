@@ -86,9 +86,10 @@ def predict_files(
     -------
     The rows of ``predictions.csv``: ``input, region, labels, class, p_<class>..., seconds, error``; for models with
     surfaces also ``confidence`` (mean over columns) and ``repaired`` (share of columns, with `repair_order`); for
-    models that judge one region ``box`` (what they were asked about), ``calibrated`` and the size of what was drawn,
-    ``volume_mm3`` (``area_mm2`` of a picture), ``long_axis_mm``, ``short_axis_mm`` and ``axis_slice`` (from 0), where
-    spacing is known.
+    models that judge one region ``box`` (what they were asked about), ``calibrated`` and, where they draw, the size of
+    that, ``volume_mm3`` (``area_mm2`` of a picture), ``long_axis_mm``, ``short_axis_mm`` and ``axis_slice`` (from 0),
+    where spacing is known; for models of scheme `thyroid` ``sure``, with ``box`` being what they judged. Of a cine or
+    another stack that is classified slice by slice, ``<name>-frames.csv`` tells the class of every frame.
 
     Raises
     ------
@@ -177,6 +178,8 @@ def _empty_row(model: LoadedModel, file: Path, region: str | None) -> dict[str, 
         row |= {"confidence": "", "repaired": ""}
     if model.predictor.focus is not None:
         row |= dict.fromkeys(("box", "calibrated", *_size_columns(model)), "")
+    if model.predictor.marks_region:
+        row["sure"] = ""
     return row | {"seconds": 0.0, "error": ""}
 
 
@@ -207,7 +210,10 @@ def _predict_file(
             progress=progress,
         )
         if model.predictor.focus is not None and result.labels is not None:
-            row |= _size_cells(model, result, image)
+            if _size_columns(model):
+                row |= _size_cells(model, result, image)
+            if "sure" in row:
+                row["box"] = format_region(result.region)
             result = in_whole_image(
                 result, image, rooms.enter_context(_room(image.spatial_shape, np.uint8, target.parent))
             )
@@ -219,6 +225,8 @@ def _predict_file(
             row["labels"] = str(write_labels(target, result.labels, classes=result.classes, **known))
         if result.probabilities is not None:
             _write_probabilities(target, result, image)
+        if result.frames:
+            _write_frames(target, result)
     row |= _cells_of(result, graded="calibrated" in row)
     for note in (*image.warnings, *result.notes):
         report("warning", text=f"{image.name}: {note}")
@@ -235,6 +243,8 @@ def _cells_of(result: Prediction, *, graded: bool) -> dict[str, Any]:
         row["class"] = result.tag.tag
         if graded:
             row["calibrated"] = "yes" if result.tag.calibrated else "no"
+        if result.tag.sure is not None:
+            row["sure"] = "yes" if result.tag.sure else "no"
         row |= {f"p_{tag}": round(float(p), 6) for tag, p in result.tag.probabilities.items()}
     return row
 
@@ -247,6 +257,8 @@ def _box(model: LoadedModel, image: Image, wanted: _Wanted, progress: Callable[[
 
 
 def _size_columns(model: LoadedModel) -> tuple[str, ...]:
+    if model.predictor.marks_region:
+        return ()
     amount = "area_mm2" if len(model.predictor.window) == 2 else "volume_mm3"
     return (amount, "long_axis_mm", "short_axis_mm", "axis_slice")
 
@@ -298,6 +310,16 @@ def _write_probabilities(target: Path, result: Prediction, image: Image) -> None
         name=f"{stem_of(target)} probabilities",
     )
     write_image(target.with_name(f"{stem_of(target)}-probabilities.zarr"), stack)
+
+
+def _write_frames(target: Path, result: Prediction) -> None:
+    """``<name>-frames.csv``: what the classifier says of every frame of a cine, numbered from 0."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["frame", "class", *(f"p_{tag}" for tag in result.frames[0].probabilities)])
+    for number, frame in enumerate(result.frames, start=result.region[0][0]):
+        writer.writerow([number, frame.tag, *(round(float(p), 6) for p in frame.probabilities.values())])
+    write_text(target.with_name(f"{stem_of(target)}-frames.csv"), text.getvalue())
 
 
 class _Table:

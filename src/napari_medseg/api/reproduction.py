@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_medseg.api.training import with_pretraining
 from napari_medseg.config import load_json
 from napari_medseg.errors import ConfigError, DatasetError
 from napari_medseg.io.atomic import write_text
@@ -17,6 +18,7 @@ from napari_medseg.schemes.experiment import Experiment, Trial
 from napari_medseg.schemes.fibrosis_experiment import FibrosisExperiment
 from napari_medseg.schemes.oct_controls import OctExperiment
 from napari_medseg.schemes.pathology_experiment import PathologyExperiment
+from napari_medseg.schemes.thyroid_experiment import ThyroidExperiment
 from napari_medseg.structures import TrainingCase
 from napari_medseg.training.events import Report, ignore, plain
 
@@ -30,6 +32,7 @@ EXPERIMENTS: Mapping[str, Callable[..., Experiment]] = {
     "oct": OctExperiment,
     "boosting": BoostingExperiment,
     "fibrosis": FibrosisExperiment,
+    "thyroid": ThyroidExperiment,
 }
 
 
@@ -39,6 +42,7 @@ def reproduce(
     out: str | os.PathLike[str],
     *,
     seeds: int = 3,
+    pretrain: str | os.PathLike[str] | None = None,
     masks: Sequence[int] | None = None,
     tag_share: float = 1.0,
     config_file: str | os.PathLike[str] | None = None,
@@ -59,6 +63,8 @@ def reproduce(
         Data set folder, and folder for the runs and the table. What is finished there is not trained again.
     seeds
         Number of repetitions; the seed draws which labels are kept, the initial weights and the patches.
+    pretrain
+        Scheme `thyroid`: data set that networks see first.
     masks
         Scheme `pathology`: numbers of training masks to keep; None keeps all.
     tag_share
@@ -85,12 +91,13 @@ def reproduce(
     config = build_config(known, values=values, profile=profile, assignments=assignments)
     options = _options(scheme, masks, tag_share)
     cases = training_set(Dataset.open(data), include_drafts=False, seed=0)
+    cases = with_pretraining(known, cases, pretrain, include_drafts=False, seed=0)
     if not cases.of_split("test"):
         raise DatasetError(f"Data set {data} has no test cases: run 'napari-medseg dataset split' first.")
     experiment = EXPERIMENTS[scheme](config=config, data=cases, **options)
     trials = experiment.trials(seeds)
     folder = Path(out)
-    _record(folder, {"scheme": scheme, "config": config.model_dump(mode="json"), **options})
+    _record(folder, {"scheme": scheme, "config": config.model_dump(mode="json"), **options, **_pretrained(pretrain)})
     compute = choose_compute(device, precision, threads, training=True)
     rows = []
     for index, trial in enumerate(trials):
@@ -101,6 +108,11 @@ def reproduce(
     write_text(folder / "table.json", json.dumps(plain(document), indent=2))
     write_text(folder / "table.md", document["table"] + "\n")
     return document
+
+
+def _pretrained(folder: str | os.PathLike[str] | None) -> dict[str, str]:
+    """The set for pretraining, for the record."""
+    return {} if folder is None else {"pretrain": str(Path(folder).resolve())}
 
 
 def _options(scheme: str, masks: Sequence[int] | None, tag_share: float) -> dict[str, Any]:

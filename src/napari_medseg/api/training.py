@@ -6,12 +6,13 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_medseg.config import load_json
-from napari_medseg.errors import DatasetError, TrainingError
+from napari_medseg.data.splitting import SPLIT_ORDER
+from napari_medseg.errors import ConfigError, DatasetError, TrainingError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import build_config, find_scheme
 from napari_medseg.structures import TrainingSet
@@ -33,6 +34,7 @@ def train(
     config_file: str | os.PathLike[str] | None = None,
     profile: str | None = None,
     assignments: Sequence[str] = (),
+    pretrain: str | os.PathLike[str] | None = None,
     init: str | os.PathLike[str] | None = None,
     include_drafts: bool = False,
     resume: bool = False,
@@ -55,6 +57,8 @@ def train(
     config_file, profile, assignments
         Settings: a JSON file, a named profile, single ``key=value`` changes, applied over the defaults in the order
         profile, file, assignments.
+    pretrain
+        Another data set folder, perhaps with other classes, that the network sees first (scheme `thyroid`).
     init
         Model file whose networks the first stages start from.
     resume
@@ -94,11 +98,14 @@ def train(
     include_drafts = include_drafts or bool(recorded.get("include_drafts"))
     base = recorded.get("config") if config_file is None and profile is None else None
     known, config, cases = _load(scheme, data, config_file, profile, assignments, include_drafts, seed, base)
+    pretrain = pretrain if pretrain is not None else recorded.get("pretrain")
+    cases = with_pretraining(known, cases, pretrain, include_drafts=include_drafts, seed=seed)
     return train_cases(
         known,
         config,
         cases,
         Path(out),
+        pretrain=pretrain,
         init=init if init is not None else recorded.get("init"),
         include_drafts=include_drafts,
         resume=resume,
@@ -137,6 +144,7 @@ def estimate(
     config_file: str | os.PathLike[str] | None = None,
     profile: str | None = None,
     assignments: Sequence[str] = (),
+    pretrain: str | os.PathLike[str] | None = None,
     include_drafts: bool = False,
     device: str | None = None,
     precision: str | None = None,
@@ -159,6 +167,7 @@ def estimate(
     from napari_medseg.training.estimate import estimate_stages
 
     known, config, cases = _load(scheme, data, config_file, profile, assignments, include_drafts, seed=0)
+    cases = with_pretraining(known, cases, pretrain, include_drafts=include_drafts, seed=0)
     _refuse_faults(known, config, cases, report)
     compute = choose_compute(device, precision, threads, training=True)
     costs, memory = estimate_stages(known.stages(config, cases, 0, compute), seed=0, compute=compute)
@@ -192,6 +201,36 @@ def _load(
     return known, config, training_set(Dataset.open(data), include_drafts=include_drafts, seed=seed)
 
 
+def with_pretraining(
+    scheme: Scheme, cases: TrainingSet, folder: str | os.PathLike[str] | None, *, include_drafts: bool, seed: int
+) -> TrainingSet:
+    """The cases together with those of another data set folder that a network sees first; None: as they are.
+
+    Raises
+    ------
+    ConfigError
+        The scheme takes no such set.
+    DatasetError
+        Both are the same data set, or the other one cannot be used.
+    """
+    from napari_medseg.data.dataset import Dataset
+    from napari_medseg.data.training_set import training_set
+
+    if folder is None:
+        return cases
+    if not scheme.pretraining_titles:
+        raise ConfigError(f"Scheme '{scheme.key}' takes no set for pretraining: leave --pretrain away.")
+    pretraining = training_set(Dataset.open(folder), include_drafts=include_drafts, seed=seed)
+    held = {case.image_hash for case in cases.cases if case.split != "train"}
+    shared = [case for case in pretraining.cases if case.image_hash in held]
+    if shared:
+        raise DatasetError(
+            f"The set for pretraining {folder} holds {len(shared)} images that the other set validates or tests with "
+            f"(the first is case '{shared[0].case}'), so its figures would flatter: take them out, or choose another."
+        )
+    return replace(cases, pretraining=pretraining)
+
+
 def _refuse_faults(scheme: Scheme, config: SchemeConfig, cases: TrainingSet, report: Report) -> None:
     """Raise the scheme's errors about the cases, report its warnings."""
     faults = scheme.check(config, cases)
@@ -208,6 +247,7 @@ def train_cases(
     cases: TrainingSet,
     run: Path,
     *,
+    pretrain: str | os.PathLike[str] | None = None,
     init: str | os.PathLike[str] | None = None,
     include_drafts: bool = False,
     resume: bool = False,
@@ -217,7 +257,10 @@ def train_cases(
     threads: int | None = None,
     report: Report = ignore,
 ) -> dict[str, Any]:
-    """`train` for a scheme, settings and cases that are already in memory; `include_drafts` is only recorded."""
+    """`train` for a scheme, settings and cases that are already in memory.
+
+    `pretrain` and `include_drafts` are only recorded.
+    """
     _refuse_faults(scheme, config, cases, report)
     from napari_medseg.io.model_file import read_model
     from napari_medseg.models.compute import choose_compute
@@ -234,9 +277,10 @@ def train_cases(
             training=True,
         )
         say = report if group.leader else ignore
-        known = scheme.known_stages(config)
+        first = scheme.pretraining_titles if cases.pretraining is not None else {}
+        known = {**first, **scheme.known_stages(config)}
         if group.leader:
-            _record_settings(run, scheme, config, seed, compute, include_drafts, init)
+            _record_settings(run, scheme, config, seed, compute, include_drafts, pretrain, init)
             _say_started(say, scheme, known, run, compute, group)
             _warn_of_other_compute(say, recorded, compute)
         start = read_model(Path(init))[1] if init is not None else None
@@ -294,10 +338,12 @@ def _record_settings(
     seed: int,
     compute: Compute,
     include_drafts: bool,
+    pretrain: str | os.PathLike[str] | None,
     init: str | os.PathLike[str] | None,
 ) -> None:
     settings = {
         "include_drafts": include_drafts,
+        "pretrain": None if pretrain is None else str(Path(pretrain).resolve()),
         "init": None if init is None else str(Path(init).resolve()),
         "scheme": scheme.key,
         "seed": seed,
@@ -313,7 +359,7 @@ def _record_settings(
 def label_kinds(cases: TrainingSet) -> dict[str, dict[str, int]]:
     """How many cases of each split have a tag, a mask, both, a grade."""
     counts: dict[str, dict[str, int]] = {}
-    for split in ("train", "val", "test"):
+    for split in SPLIT_ORDER:
         of_split = cases.of_split(split)
         counts[split] = {
             "cases": len(of_split),
@@ -338,12 +384,13 @@ def _summary(
         }
         for result in results
     ]
-    groups = {split: len({case.group for case in cases.of_split(split)}) for split in ("train", "val", "test")}
+    groups = {split: len({case.group for case in cases.of_split(split)}) for split in SPLIT_ORDER}
     summary = {
         "scheme": scheme.key,
         "seed": seed,
         "cases": label_kinds(cases),
         "groups": groups,
+        **({"pretraining": label_kinds(cases.pretraining)} if cases.pretraining is not None else {}),
         "stages": stages,
         **({"candidates": list(trained.candidates)} if trained.candidates else {}),
         "scores": dict(trained.scores),
@@ -376,6 +423,10 @@ def _card(
     from napari_medseg.io.model_file import ModelCard, hash_group
 
     salt = secrets.token_hex(16)
+    seen = {split: list(cases.of_split(split)) for split in SPLIT_ORDER}
+    if cases.pretraining is not None:
+        # Whatever its split: the network was fitted to these images or chosen by them.
+        seen["train"] += cases.pretraining.cases
     return ModelCard(
         scheme=scheme.key,
         config=config.model_dump(mode="json"),
@@ -387,13 +438,10 @@ def _card(
         training={
             "seed": summary["seed"],
             "cases": summary["cases"],
-            "hashes": {
-                split: sorted(case.image_hash for case in cases.of_split(split)) for split in ("train", "val", "test")
-            },
+            "hashes": {split: sorted(case.image_hash for case in found) for split, found in seen.items()},
             "salt": salt,
             "group_hashes": {
-                split: sorted({hash_group(case.group, salt) for case in cases.of_split(split)})
-                for split in ("train", "val", "test")
+                split: sorted({hash_group(case.group, salt) for case in cases.of_split(split)}) for split in SPLIT_ORDER
             },
             "groups": summary["groups"],
             "stages": summary["stages"],

@@ -17,6 +17,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--data", required=True, metavar="DIR", help="data set folder")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for runs and table.md, table.json")
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
+    parser.add_argument("--pretrain", metavar="DIR", help="another data set that networks see first (thyroid)")
     parser.add_argument("--masks", metavar="N,N", help="numbers of training masks to try (the others are hidden)")
     parser.add_argument("--tag-share", type=float, default=1.0, metavar="S", help="share of training tags that is used")
     parser.add_argument("--config", metavar="FILE")
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> Result:
         args.data,
         args.out,
         seeds=args.seeds,
+        pretrain=args.pretrain,
         masks=[int(n) for n in args.masks.split(",")] if args.masks else None,
         tag_share=args.tag_share,
         config_file=args.config,

@@ -23,6 +23,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings as JSON (see 'napari-medseg config SCHEME')")
     parser.add_argument("--profile", help="a named set of settings, e.g. 'cpu'")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
+    parser.add_argument("--pretrain", metavar="DIR", help="another data set that the network sees first")
     parser.add_argument("--init", metavar="MODEL", help="start from the networks of this model file")
     parser.add_argument("--include-drafts", action="store_true", help="also train on labels nobody has confirmed")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> Result:
             config_file=args.config,
             profile=args.profile,
             assignments=args.set,
+            pretrain=args.pretrain,
             init=args.init,
             include_drafts=args.include_drafts,
             resume=args.resume,
@@ -83,6 +85,7 @@ def _estimate(args: argparse.Namespace) -> Result:
             config_file=args.config,
             profile=args.profile,
             assignments=args.set,
+            pretrain=args.pretrain,
             include_drafts=args.include_drafts,
             device=args.device,
             precision=args.precision,

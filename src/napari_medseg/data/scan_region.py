@@ -92,7 +92,7 @@ def device_key(image: Image) -> str | None:
 def _grey_frame(image: Image) -> Frame:
     """The middle frame, (y, x), brightest channel, 0..255."""
     pixels: Any = image.data
-    if "t" in image.axes:
+    if len(image.spatial_shape) == 3:
         pixels = pixels[image.shape[0] // 2]
     frame = np.asarray(pixels[...])
     frame = frame.max(axis=-1) if image.axes.endswith("c") else frame

@@ -1,8 +1,9 @@
-"""Tags that masks imply (`DatasetInfo.implies`)."""
+"""Tags that masks imply (`DatasetInfo.implies`), and how much each weighs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -39,3 +40,22 @@ def implied_tags(values: Collection[int], info: DatasetInfo) -> set[str]:
     if set(values) == {BACKGROUND}:
         return {info.implies[EMPTY]} if EMPTY in info.implies else set()
     return {info.implies[c.name] for c in info.classes if c.value in values and c.name in info.implies}
+
+
+def balanced_weights(tags: Sequence[str], names: Sequence[str]) -> list[float]:
+    """Weights of tags by which all count the same, whose mean over the given cases is 1.
+
+    Parameters
+    ----------
+    tags
+        That of every case; each name occurs.
+    names
+        Tags in the order of the weights.
+
+    Examples
+    --------
+    >>> balanced_weights(["a", "a", "a", "b"], ["a", "b"])
+    [0.6666666666666666, 2.0]
+    """
+    counts = Counter(tags)
+    return [len(tags) / (len(names) * counts[name]) for name in names]

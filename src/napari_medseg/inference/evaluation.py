@@ -14,6 +14,7 @@ from napari_medseg import metrics
 from napari_medseg.annotation.surfaces import pile_of
 from napari_medseg.errors import DatasetError
 from napari_medseg.inference.layer_evaluation import LayerSums, layer_sums, order_figures, surface_figures
+from napari_medseg.inference.tag_evaluation import TagJudgements, tag_figures
 from napari_medseg.inference.volume_evaluation import distance_figures, distance_sums
 from napari_medseg.measure.space import space_of
 from napari_medseg.structures import Box, DatasetInfo, MaskClass, Prediction, Progress, Surface, TrainingCase
@@ -36,6 +37,10 @@ DEFINITIONS = {
     "n_missed": "volumes that hold the class but none of it was predicted; left out of hd95 and assd",
     "auc": "the second tag against the first; with more tags the mean of one against the rest, with ordered grades the "
     "mean of those above against those below every step",
+    "auc of a class": "of that tag or grade against all others",
+    "calibration_error": "mean distance between how sure answers were and how many were right, in ten bins of equal "
+    "width (expected calibration error)",
+    "sure": "share of the answers that the model calls sure, and how many of these were right",
     "kappa": "agreement on ordered grades beyond chance, disagreement weighted by its square",
 }
 _POOLED = ("dice", "iou", "precision", "recall")
@@ -55,6 +60,7 @@ class _Judged:
     layers: LayerSums | None
     distances: npt.NDArray[np.float64] | None = None
     unit: str = ""
+    sure: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +206,7 @@ def _judge(
     classes, tags = known.classes, known.tags
     image = case.load_image()
     prediction = predict_case(image) if region_of is None else predict_case(image, region_of(case))
-    counts, tag, probabilities, layers, distances, unit = None, None, None, None, None, ""
+    counts, tag, probabilities, layers, distances, unit, sure = None, None, None, None, None, "", None
     truth = case.load_labels() if case.has_mask and classes else None
     if truth is not None:
         counts = metrics.class_counts(truth, np.asarray(prediction.labels), [c.value for c in classes])
@@ -215,7 +221,8 @@ def _judge(
     if case.tag is not None and prediction.tag is not None:
         tag = tags.index(case.tag)
         probabilities = np.array([prediction.tag.probabilities[name] for name in tags])
-    return _Judged(case, counts, tag, probabilities, layers, distances, unit)
+        sure = prediction.tag.sure
+    return _Judged(case, counts, tag, probabilities, layers, distances, unit, sure)
 
 
 def _group_sums(judged: Sequence[_Judged], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -263,52 +270,14 @@ def _segmentation(judged: Sequence[_Judged], classes: Sequence[MaskClass], seed:
 def _classification(judged: Sequence[_Judged], known: _Known) -> dict[str, Any] | None:
     if not judged:
         return None
-    tags, seed = known.tags, known.seed
-    truth = np.array([each.tag for each in judged])
-    probabilities = np.stack([each.probabilities for each in judged if each.probabilities is not None])
-    chosen = probabilities.argmax(axis=1)
-    single = np.stack([metrics.tag_confusion([t], [p], len(tags)) for t, p in zip(truth, chosen, strict=True)])
-    sums = _group_sums(judged, single)
-    figures = metrics.confusion_to_scores(single.sum(axis=0))
-    document: dict[str, Any] = {
-        "n_cases": len(judged),
-        **_auc(judged, truth, probabilities, known),
-    }
-    bounds = {
-        key: metrics.bootstrap_interval(sums, lambda m, key=key: metrics.confusion_to_scores(m)[key], seed)  # type: ignore[misc]
-        for key in figures
-    }
-    for key in ("accuracy", "balanced_accuracy", "macro_f1"):
-        document |= {key: figures[key], f"{key}_ci": _interval(bounds[key])}
-    if known.graded:
-        kappa = metrics.weighted_kappa(single.sum(axis=0))
-        bound = metrics.bootstrap_interval(sums, metrics.weighted_kappa, seed)
-        document |= {"kappa": kappa, "kappa_ci": _interval(bound)}
-    document["per_class"] = {
-        tag: {
-            "sensitivity": figures["sensitivity"][i],
-            "sensitivity_ci": _interval(bounds["sensitivity"][:, i]),
-            "precision": figures["precision"][i],
-            "precision_ci": _interval(bounds["precision"][:, i]),
-            "n_cases": int((truth == i).sum()),
-        }
-        for i, tag in enumerate(tags)
-    }
-    document["confusion"] = single.sum(axis=0).tolist()
-    return document
-
-
-def _auc(
-    judged: Sequence[_Judged], truth: npt.NDArray[Any], probabilities: npt.NDArray[Any], known: _Known
-) -> dict[str, Any]:
-    area = metrics.weighted_grade_auc if known.graded else metrics.weighted_auc
-    figure = {"auc": float(area(truth, probabilities, np.ones((1, len(truth))))[0]), "auc_ci": None}
-    names = sorted({each.case.group for each in judged})
-    if len(names) < 2:
-        return figure
-    index = [names.index(each.case.group) for each in judged]
-    weights = metrics.bootstrap_weights(len(names), known.seed)[:, index]
-    return figure | {"auc_ci": _interval(metrics.percentile_interval(area(truth, probabilities, weights)))}
+    sure = [each.sure for each in judged if each.sure is not None]
+    judgements = TagJudgements(
+        truth=np.array([each.tag for each in judged]),
+        probabilities=np.stack([each.probabilities for each in judged if each.probabilities is not None]),
+        groups=[each.case.group for each in judged],
+        sure=np.array(sure) if len(sure) == len(judged) else None,
+    )
+    return tag_figures(judgements, known.tags, known.seed, graded=known.graded)
 
 
 def _interval(bounds: npt.NDArray[Any]) -> list[float] | None:

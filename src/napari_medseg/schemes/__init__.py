@@ -13,9 +13,11 @@ from napari_medseg.schemes.boosting import BoostingScheme
 from napari_medseg.schemes.fibrosis import FibrosisScheme
 from napari_medseg.schemes.oct import OctScheme
 from napari_medseg.schemes.pathology import PathologyScheme
+from napari_medseg.schemes.thyroid import ThyroidScheme
 
 SCHEMES: Mapping[str, Scheme] = {
-    scheme.key: scheme for scheme in (PathologyScheme(), OctScheme(), BoostingScheme(), FibrosisScheme())
+    scheme.key: scheme
+    for scheme in (PathologyScheme(), OctScheme(), BoostingScheme(), FibrosisScheme(), ThyroidScheme())
 }
 
 __all__ = ["SCHEMES", "Scheme", "SchemeConfig", "build_config", "find_scheme"]

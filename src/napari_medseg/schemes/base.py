@@ -73,6 +73,8 @@ class Scheme(ABC):
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: Stage names and titles in order, for time lines before training starts; see `known_stages` too.
     stage_titles: ClassVar[Mapping[str, str]] = {}
+    #: Names and titles of the stages that come first where a set for pretraining is given; empty: it takes none.
+    pretraining_titles: ClassVar[Mapping[str, str]] = {}
     #: Whether its models judge one region of an image, that somebody has to point out.
     judges_region: ClassVar[bool] = False
     #: Whether its stages compete, and the best one is kept; more of them may follow those that are known beforehand.

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 from napari_medseg.config import BASIC, NetworkConfig, parse_settings
 from napari_medseg.errors import ModelError
 from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
+from napari_medseg.schemes.checks import unknown_validation_tags
 from napari_medseg.schemes.pathology_parts import PathologyParts, make_predictor
 from napari_medseg.structures import Fault, TrainingCase, TrainingSet
 
@@ -109,16 +110,7 @@ class PathologyScheme(Scheme):
 
     @staticmethod
     def _check_validation(tags: Mapping[str, int], masks: int, cases: Sequence[TrainingCase]) -> list[Fault]:
-        faults = []
-        unknown = {case.tag for case in cases if case.tag is not None} - set(tags)
-        if len(tags) >= 2 and unknown:
-            names = ", ".join(sorted(str(tag) for tag in unknown))
-            faults.append(
-                Fault(
-                    text=f"Validation cases are tagged {names}, which no training case is.",
-                    mend="Move a group of that tag to the training split, or tag more training cases.",
-                )
-            )
+        faults = unknown_validation_tags(tags, cases) if len(tags) >= 2 else []
         if len(tags) >= 2 and not any(case.tag is not None for case in cases):
             faults.append(_no_validation("tagged", "classifier"))
         if masks and not any(case.has_mask for case in cases):

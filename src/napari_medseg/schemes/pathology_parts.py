@@ -7,12 +7,12 @@ ones (`napari_medseg.schemes.pathology_controls`).
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_medseg.config import TrainingConfig
+from napari_medseg.data.tags import balanced_weights
 from napari_medseg.schemes.base import Trained
 from napari_medseg.structures import MaskClass, TrainingCase, TrainingSet
 
@@ -112,7 +112,9 @@ class PathologyParts:
 
         tagged = tuple(case for case in self.data.of_split("train") if case.tag in self.tags)
         judged = tuple(case for case in self.data.of_split("val") if case.tag in self.tags)
-        weights = self._tag_weights(tagged) if self.config.class_weights == "balanced" else None
+        weights = None
+        if self.config.class_weights == "balanced":
+            weights = balanced_weights([str(case.tag) for case in tagged], self.tags)
         scorer = TagScorer(judged, self.tags, lambda network: self.predictor(classifier=network), self.compute)
         return Stage(
             name=name,
@@ -192,10 +194,6 @@ class PathologyParts:
             intensity=self.intensity,
             foreground_share=foreground_share,
         )
-
-    def _tag_weights(self, cases: Sequence[TrainingCase]) -> list[float]:
-        counts = Counter(case.tag for case in cases)
-        return [len(cases) / (len(self.tags) * counts[tag]) for tag in self.tags]
 
     def _fingerprint(self, train: Sequence[TrainingCase], judged: Sequence[TrainingCase]) -> dict[str, Any]:
         from napari_medseg.io.model_file import tensors_hash

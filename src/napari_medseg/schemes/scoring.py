@@ -13,7 +13,7 @@ from napari_medseg.data.windows import labelled_bscans
 from napari_medseg.inference.engine import predict
 from napari_medseg.inference.predictor import Predictor
 from napari_medseg.metrics import auc, balanced_accuracy, class_counts, counts_to_scores
-from napari_medseg.structures import NOT_LOOKED_AT, MaskClass, TrainingCase
+from napari_medseg.structures import NOT_LOOKED_AT, Image, MaskClass, TrainingCase
 from napari_medseg.training.stage import CaseScore
 
 if TYPE_CHECKING:
@@ -89,6 +89,11 @@ class TagScorer:
     The score is exp(-cross-entropy), the geometric mean of the probability given to the true class, every class
     weighing the same. It is a proper score: unlike accuracy or AUC it still tells two models apart when both put all
     of a small validation set in order.
+
+    Parameters
+    ----------
+    image_of
+        What is shown of a case; None: its whole image.
     """
 
     def __init__(
@@ -97,9 +102,11 @@ class TagScorer:
         tags: Sequence[str],
         make_predictor: MakePredictor,
         compute: Compute,
+        image_of: Callable[[TrainingCase], Image] | None = None,
     ) -> None:
         self._cases = {case.case: case for case in cases if case.tag is not None}
         self._tags = tuple(tags)
+        self._image_of = image_of or (lambda case: case.load_image())
         self._make_predictor = make_predictor
         self._compute = compute
         self.cases: Sequence[str] = tuple(self._cases)
@@ -107,7 +114,7 @@ class TagScorer:
     def score_case(self, model: nn.Module, case: str, *, preview: bool) -> CaseScore:
         """Probabilities of one whole image."""
         known = self._cases[case]
-        result = predict(self._make_predictor(model), known.load_image(), compute=self._compute)
+        result = predict(self._make_predictor(model), self._image_of(known), compute=self._compute)
         if result.tag is None:
             raise ValueError("the predictor of a tag scorer must classify")
         values: dict[str, Any] = {
