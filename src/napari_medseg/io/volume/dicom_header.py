@@ -145,7 +145,7 @@ def series_of(path: Path) -> str:
 
 def is_ultrasound_header(header: Dataset) -> bool:
     """Whether a file holds ultrasound frames; volumes (which have places in space) are read as series."""
-    return header.get("Modality") == "US" and header.get("SOPClassUID") != _ULTRASOUND_VOLUME
+    return bool(header.get("Modality") == "US" and header.get("SOPClassUID") != _ULTRASOUND_VOLUME)
 
 
 def slices_of(path: Path) -> list[Slice]:
