@@ -2,29 +2,46 @@
 
 ``"largest"`` is the scheme's own method: binarise (Otsu), close gaps, keep the largest of the connected regions. On
 some machines' frames it keeps the colours of flow alone, or cuts the sides of a fan. ``"robust"`` believes a valid
-region of the header first, then what moves in a cine, then everything that is no background and thicker than text.
+region of the header first, then what moves in a cine, then everything that is no background and thicker than text
+(`napari_medseg.data.scan_masks`).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.data.regions import bounding_box, largest_part
+from napari_medseg.data.regions import bounding_box
+from napari_medseg.data.scan_masks import (
+    Frame,
+    above_background_mask,
+    background_of,
+    moving_mask,
+    otsu_mask,
+)
+from napari_medseg.io.oct.grey import to_grey
 from napari_medseg.structures import Box, Image
+
+Pixels = npt.NDArray[Any]
 
 ScanRegionMethod = Literal["robust", "largest", "whole"]
 METHODS: tuple[ScanRegionMethod, ...] = ("robust", "largest", "whole")
 
-Mask = npt.NDArray[np.bool_]
-Frame = npt.NDArray[np.float32]
-
 #: A region smaller than this share of the frame is none.
 LEAST_SHARE = 0.05
+#: Smaller pictures have no room for a machine's frame.
+_LEAST_SIDE = 100
+#: Less of the rim than this is background where no machine's frame is around the scan.
+_FRAMED = 0.3
+#: Frames of a cine that are looked at, and the fewest that tell what moves.
+_MOST_FRAMES, _LEAST_FRAMES = 24, 3
 _WHOLE = "whole image"
+_NOTHING = "No scan was found in the frame: draw the box by hand."
+_UNFRAMED = "The picture has no machine's frame around it, so all of it is used."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +84,24 @@ def find_scan_region(image: Image, method: ScanRegionMethod = "robust") -> ScanR
         return ScanRegion(box=whole, source=_WHOLE)
     if method == "robust" and image.ultrasound is not None and image.ultrasound.regions:
         return ScanRegion(box=_around(image.ultrasound.regions), source="header")
-    frame = _grey_frame(image)
-    mask = _by_otsu(frame) if method == "largest" else _by_low_threshold(frame)
-    box = bounding_box(largest_part(mask))
-    if box is None or _area(box) < LEAST_SHARE * height * width:
-        return ScanRegion(box=whole, source=_WHOLE, notes=("No scan was found in the frame: draw the box by hand.",))
-    return ScanRegion(box=box, source="Otsu, largest region" if method == "largest" else "low threshold")
+    if method == "largest":
+        frame = _frame(image, _count(image) // 2)
+        grey = to_grey(frame) if frame.shape[2:] == (3,) else frame.max(axis=-1) if frame.ndim == 3 else frame
+        return _found(bounding_box(otsu_mask(_scaled(grey))), whole, "Otsu, largest region")
+    moving = bounding_box(moving_mask(_sampled(image))) if _count(image) >= _LEAST_FRAMES else None
+    if moving is not None and _area(moving) >= LEAST_SHARE * height * width:
+        return ScanRegion(box=moving, source="motion")
+    brightest = _brightest(_frame(image, _count(image) // 2))
+    if min(height, width) < _LEAST_SIDE or background_of(brightest)[1] < _FRAMED:
+        return ScanRegion(box=whole, source=_WHOLE, notes=(_UNFRAMED,))
+    box = bounding_box(above_background_mask(brightest))
+    return _found(box, whole, "low threshold")
+
+
+def _found(box: Box | None, whole: Box, source: str) -> ScanRegion:
+    if box is None or _area(box) < LEAST_SHARE * _area(whole):
+        return ScanRegion(box=whole, source=_WHOLE, notes=(_NOTHING,))
+    return ScanRegion(box=box, source=source)
 
 
 def device_key(image: Image) -> str | None:
@@ -89,33 +118,40 @@ def device_key(image: Image) -> str | None:
     return f"{image.ultrasound.device} {height}x{width}"
 
 
-def _grey_frame(image: Image) -> Frame:
-    """The middle frame, (y, x), brightest channel, 0..255."""
-    pixels: Any = image.data
-    if len(image.spatial_shape) == 3:
-        pixels = pixels[image.shape[0] // 2]
-    frame = np.asarray(pixels[...])
-    frame = frame.max(axis=-1) if image.axes.endswith("c") else frame
-    values = np.nan_to_num(frame.astype(np.float32), posinf=0.0, neginf=0.0)
-    if frame.dtype == np.uint8:
+def _count(image: Image) -> int:
+    """Frames of a cine or slices of a stack; 1 for a picture."""
+    return math.prod(image.spatial_shape[:-2])
+
+
+def _frame(image: Image, index: int) -> Pixels:
+    """A frame as stored, (y, x) or (y, x, c)."""
+    lead = image.spatial_shape[:-2]
+    places = iter((*((int(place), int(place) + 1) for place in np.unravel_index(index, lead)),) if lead else ())
+    box = tuple(next(places, (0, n)) for n in image.spatial_shape)
+    pixels = image.region(box)
+    frame = pixels.reshape(pixels.shape[0], *pixels.shape[-2:])
+    return frame[0] if frame.shape[0] == 1 else np.moveaxis(frame, 0, -1)
+
+
+def _sampled(image: Image) -> Frame:
+    """Frames at even distances over a cine, (t, y, x)."""
+    count = _count(image)
+    chosen = np.linspace(0, count - 1, min(count, _MOST_FRAMES)).round().astype(int)
+    return np.stack([_brightest(_frame(image, int(index))) for index in chosen])
+
+
+def _brightest(frame: Pixels) -> Frame:
+    """The brightest channel, (y, x), 0..255."""
+    return _scaled(frame.max(axis=-1) if frame.ndim == 3 else frame)
+
+
+def _scaled(grey: Pixels) -> Frame:
+    """Grey values of any type as 0..255."""
+    values = np.nan_to_num(grey.astype(np.float32), posinf=0.0, neginf=0.0)
+    if grey.dtype == np.uint8:
         return values
     low, high = float(values.min()), float(values.max())
-    return np.asarray((values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values))
-
-
-def _by_otsu(frame: Frame) -> Mask:
-    from scipy import ndimage
-    from skimage.filters import threshold_otsu
-
-    bright = frame > threshold_otsu(frame)  # type: ignore[no-untyped-call]  # scikit-image has no types
-    return np.asarray(ndimage.binary_closing(bright, np.ones((3, 3), bool), iterations=2))
-
-
-def _by_low_threshold(frame: Frame) -> Mask:
-    from scipy import ndimage
-
-    bright = ndimage.binary_opening(frame > 8, np.ones((3, 3), bool))
-    return np.asarray(ndimage.binary_fill_holes(ndimage.binary_closing(bright, np.ones((5, 5), bool), iterations=2)))
+    return np.asarray((values - low) * np.float32(255.0 / (high - low)) if high > low else np.zeros_like(values))
 
 
 def _around(boxes: tuple[Box, ...]) -> Box:
