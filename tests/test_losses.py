@@ -11,12 +11,14 @@ from sklearn.metrics import log_loss
 
 from napari_medseg.losses import (
     grade_cross_entropy,
+    hybrid_tag_loss,
     mask_cross_entropy,
     mask_loss,
     sigmoid_cross_entropy,
     sigmoid_dice_loss,
     soft_dice_loss,
     tag_cross_entropy,
+    tag_focal_loss,
     tag_loss,
 )
 from napari_medseg.structures import NO_TAG, NOT_LOOKED_AT
@@ -194,6 +196,39 @@ def test_dice_of_overlapping_classes_has_no_gradient_where_nobody_looked():
     assert unknown.any()
     assert not logits.grad[unknown].any()
     assert logits.grad[~unknown].any()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 1.0]])
+def test_focal_loss_follows_its_definition(gamma, weights):
+    torch.manual_seed(1)
+    logits, tags = torch.randn(5, 3, dtype=torch.float64), torch.tensor([0, 2, NO_TAG, 1, 1])
+    wanted = 0.0
+    for row, tag in zip(logits.softmax(1).numpy(), tags.numpy(), strict=True):
+        if tag != NO_TAG:
+            wanted -= (1 - row[tag]) ** gamma * np.log(row[tag]) * (1 if weights is None else weights[tag])
+    assert float(tag_focal_loss(logits, tags, gamma, weights)) == pytest.approx(wanted / 5, rel=1e-5)
+
+
+def test_without_focus_the_hybrid_loss_is_cross_entropy_and_its_parts_add_up():
+    torch.manual_seed(2)
+    logits = torch.randn(4, 3)
+    batch = Batch(images=logits, labels=torch.zeros(4, 1, 1), tags=torch.tensor([0, 1, 2, NO_TAG]))
+    weights = [1.0, 2.0, 3.0]
+    entropy = float(tag_cross_entropy(logits, batch.tags, weights))
+    assert float(tag_focal_loss(logits, batch.tags, 0.0, weights)) == pytest.approx(entropy, rel=1e-5)
+    focal = float(tag_focal_loss(logits, batch.tags, 2.0, weights))
+    both = hybrid_tag_loss(cross_entropy=0.5, focal=3.0, gamma=2.0, class_weights=weights)
+    assert float(both(logits, batch)) == pytest.approx(0.5 * entropy + 3 * focal, rel=1e-5)
+
+
+def test_focal_loss_has_no_gradient_where_there_is_no_tag_and_stays_finite():
+    logits = torch.tensor([[60.0, -60.0], [-60.0, 60.0], [1.0, 2.0]], requires_grad=True)
+    loss = tag_focal_loss(logits, torch.tensor([0, 0, NO_TAG]))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+    assert not logits.grad[2].any()
 
 
 def test_the_loss_of_a_grade_is_the_cross_entropy_of_its_steps():

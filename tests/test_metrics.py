@@ -85,6 +85,29 @@ def test_auc_weights_are_repetitions() -> None:
         assert area == pytest.approx(reference.roc_auc_score(truth[repeated], probabilities[repeated, 1]))
 
 
+@given(st.integers(1, 80), st.integers(0, 10_000), st.booleans())
+def test_calibration_error_is_a_loop_over_bins(n: int, seed: int, rounded: bool) -> None:
+    rng = np.random.default_rng(seed)
+    confidence, right = rng.random(n), rng.random(n) < 0.5
+    if rounded:  # values on the edges of bins belong to the lower one
+        confidence = confidence.round(1)
+    weights = rng.integers(0, 3, (4, n))
+    found = metrics.weighted_calibration_error(confidence, right, weights)
+    for value, weight in zip(found, weights, strict=True):
+        wanted = 0.0
+        for number in range(10):
+            inside = (confidence > number / 10) & (confidence <= (number + 1) / 10)
+            if number == 0:
+                inside |= confidence == 0
+            count = weight[inside].sum()
+            if count:
+                gap = np.average(right[inside], weights=weight[inside]) - np.average(
+                    confidence[inside], weights=weight[inside]
+                )
+                wanted += count / weight.sum() * abs(gap)
+        assert np.isnan(value) if not weight.sum() else value == pytest.approx(wanted)
+
+
 def test_one_sided_auc_is_not_defined() -> None:
     assert np.isnan(metrics.auc(np.ones(4, int), np.full((4, 2), 0.5)))
 

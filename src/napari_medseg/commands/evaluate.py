@@ -60,8 +60,23 @@ def _lines(document: dict[str, Any]) -> list[str]:
         keys = ("auc", *(["kappa"] if "kappa" in classification else []), "accuracy", "balanced_accuracy", "macro_f1")
         name = "grade" if "kappa" in classification else "image class"
         lines.append(f"  {name:<20}" + "  ".join(_figure(classification, k) for k in keys))
+        lines += _tag_lines(classification)
     if "surfaces" in document:
         lines += _surface_lines(document)
+    return lines
+
+
+def _tag_lines(document: dict[str, Any]) -> list[str]:
+    """Every tag against the others, and how far probabilities can be believed."""
+    lines = []
+    for tag, values in document["per_class"].items():
+        figures = "  ".join(_figure(values, key) for key in ("sensitivity", "precision", "auc"))
+        lines.append(f"  {tag:<20}{figures}  ({values['n_cases']} cases)")
+    believed = _figure(document, "calibration_error")
+    if "sure" in document:
+        share, right = document["sure"]["share"], document["sure"]["accuracy"]
+        believed += f"; {_share(share)} of the answers called sure, {_share(right)} of these right"
+    lines.append(f"  {'probabilities':<20}{believed}")
     return lines
 
 

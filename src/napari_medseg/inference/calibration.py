@@ -18,6 +18,8 @@ FEWEST = 10
 #: Temperatures that are tried lie between 1 / 20 and 20.
 _WIDEST = math.log(20.0)
 _LEAST = 1e-6
+#: The same for shares, whose logits are their logarithms: a far smaller one still has a finite one.
+_LEAST_SHARE = 1e-12
 
 
 def steps_above(probabilities: Floats) -> Floats:
@@ -73,7 +75,7 @@ def fit_tag_temperature(probabilities: Floats, tags: npt.NDArray[np.int64]) -> f
     """
     if len(tags) < FEWEST or len(np.unique(tags)) < 2:
         return None
-    logits = np.log(np.clip(probabilities, _LEAST, 1.0))
+    logits = np.log(np.clip(probabilities, _LEAST_SHARE, 1.0))
 
     def surprise(temperature: float) -> float:
         scaled = logits / temperature
@@ -84,7 +86,7 @@ def fit_tag_temperature(probabilities: Floats, tags: npt.NDArray[np.int64]) -> f
 
 def at_temperature(probabilities: Floats, temperature: float) -> Floats:
     """Probabilities (n, tags) of logits that are divided by a temperature, from those at temperature 1."""
-    scaled = np.log(np.clip(probabilities, _LEAST, 1.0)) / temperature
+    scaled = np.log(np.clip(probabilities, _LEAST_SHARE, 1.0)) / temperature
     return np.asarray(np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)), np.float64)
 
 

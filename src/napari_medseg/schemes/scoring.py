@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.data.windows import labelled_bscans
+from napari_medseg.inference.calibration import at_temperature, fit_tag_temperature
 from napari_medseg.inference.engine import predict
 from napari_medseg.inference.predictor import Predictor
 from napari_medseg.metrics import auc, balanced_accuracy, class_counts, counts_to_scores
@@ -94,6 +95,9 @@ class TagScorer:
     ----------
     image_of
         What is shown of a case; None: its whole image.
+    calibrated
+        Score the probabilities at the temperature that fits the validation cases best, for schemes that calibrate them
+        in the end: otherwise a network that puts more cases in order, but is too sure of it, loses to a guess.
     """
 
     def __init__(
@@ -103,10 +107,13 @@ class TagScorer:
         make_predictor: MakePredictor,
         compute: Compute,
         image_of: Callable[[TrainingCase], Image] | None = None,
+        *,
+        calibrated: bool = False,
     ) -> None:
         self._cases = {case.case: case for case in cases if case.tag is not None}
         self._tags = tuple(tags)
         self._image_of = image_of or (lambda case: case.load_image())
+        self._calibrated = calibrated
         self._make_predictor = make_predictor
         self._compute = compute
         self.cases: Sequence[str] = tuple(self._cases)
@@ -127,8 +134,7 @@ class TagScorer:
         """Balanced likelihood; cross-entropy as ``loss``, accuracy, balanced accuracy and AUC as details."""
         truth = np.array([score.values["tag"] for score in scores])
         probabilities = np.array([score.values["probabilities"] for score in scores])
-        surprise = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-7, 1.0))
-        loss = float(np.mean([surprise[truth == tag].mean() for tag in np.unique(truth)]))
+        loss = _balanced_entropy(truth, probabilities)
         chosen = probabilities.argmax(axis=1)
         details = {
             "loss": loss,
@@ -138,4 +144,13 @@ class TagScorer:
         area = auc(truth, probabilities)
         if not math.isnan(area):
             details["auc"] = area
+        temperature = fit_tag_temperature(probabilities, truth) if self._calibrated else None
+        if temperature is not None:
+            loss = _balanced_entropy(truth, at_temperature(probabilities, temperature))
         return math.exp(-loss), details
+
+
+def _balanced_entropy(truth: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64]) -> float:
+    """Cross-entropy of the true tags, every tag weighing the same."""
+    surprise = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-7, 1.0))
+    return float(np.mean([surprise[truth == tag].mean() for tag in np.unique(truth)]))

@@ -235,7 +235,8 @@ class ThyroidParts:
             # The scorer shows what is seen of a case, and nothing is drawn for it.
             return replace(self.predictor(network), focus=None, classes=())
 
-        return TagScorer(self.judged, [tag.name for tag in self.tags], look, self.compute, self._shown())
+        names = [tag.name for tag in self.tags]
+        return TagScorer(self.judged, names, look, self.compute, self._shown(), calibrated=True)
 
     def _shown(self) -> Callable[[TrainingCase], Image]:
         """What is seen of cases, read once; stacks are read again each time."""
