@@ -18,6 +18,7 @@ from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.data.splitting import SPLIT_ORDER, group_of
 from napari_medseg.data.tags import effective_tag, implied_tags
 from napari_medseg.errors import MedsegError
+from napari_medseg.io.plausibility import implausible_spacing
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, DatasetInfo, Fault, Image, Progress
 
 _REPAIR = "Run 'napari-medseg dataset check --repair'."
@@ -45,6 +46,7 @@ def check(dataset: Dataset, *, repair_first: bool = False, progress: Progress | 
     tags: list[str] = []
     masks = 0
     votes: dict[str, Votes] = {}
+    doubts: dict[str, list[str]] = {}
     rows = _rows(dataset)
     for number, case in enumerate(dataset.cases):
         if progress is not None:
@@ -53,14 +55,16 @@ def check(dataset: Dataset, *, repair_first: bool = False, progress: Progress | 
         facts, label_faults = _label_faults(dataset, case, where)
         faults += label_faults
         told = row_problems(dataset.table, rows[case.case], dataset.info)
-        faults += [fault for fault in _image_faults(dataset, case, where, facts) if not _repeats(fault, told)]
+        found = _image_faults(dataset, case, where, facts, doubts)
+        faults += [fault for fault in found if not _repeats(fault, told)]
         faults += _tag_faults(dataset, case, where, facts)
         if facts is not None and dataset.info.surfaces:
             votes[where] = _votes_of(dataset, case)
         if case.status in ("done", "reviewed"):
             masks += facts is not None and facts.is_looked_at
             tags.append(effective_tag(case, sorted(facts.values) if facts else None, dataset.info))
-    return [*faults, *_order_faults(dataset.info, votes), *_overall(dataset, tags, masks)]
+    faults += [*_spacing_faults(doubts), *_order_faults(dataset.info, votes)]
+    return [*faults, *_overall(dataset, tags, masks)]
 
 
 def _row_faults(dataset: Dataset) -> Iterator[Fault]:
@@ -148,7 +152,10 @@ def _label_faults(dataset: Dataset, case: Case, where: str) -> tuple[LabelFacts 
     return facts, [Fault(text=text, where=where, mend="Declare the class in dataset.json, or draw over it.")]
 
 
-def _image_faults(dataset: Dataset, case: Case, where: str, facts: LabelFacts | None) -> Iterator[Fault]:
+def _image_faults(
+    dataset: Dataset, case: Case, where: str, facts: LabelFacts | None, doubts: dict[str, list[str]]
+) -> Iterator[Fault]:
+    """Faults of the image, its boundaries and its labels' size; places of spacing that cannot be true in `doubts`."""
     if not case.image:
         return
     try:
@@ -156,10 +163,20 @@ def _image_faults(dataset: Dataset, case: Case, where: str, facts: LabelFacts | 
     except MedsegError as error:
         yield Fault(text=str(error), where=where)
         return
+    for doubt in implausible_spacing(image):
+        doubts.setdefault(doubt, []).append(where)
     yield from _boundary_faults(dataset, case, where, image)
     if facts is not None and facts.shape != image.spatial_shape:
         sizes = f"{shape_text(facts.shape)} pixels but the image {shape_text(image.spatial_shape)}"
         yield Fault(text=f"The labels have {sizes}.", where=where, mend="Replace one of them, or correct 'region'.")
+
+
+def _spacing_faults(doubts: Mapping[str, Sequence[str]]) -> Iterator[Fault]:
+    """One fault per sentence, however many cases it is true of."""
+    for doubt, places in doubts.items():
+        where = places[0] + (f" and {len(places) - 1} more" if len(places) > 1 else "")
+        mend = "Correct it in the column 'spacing', or in the image's file."
+        yield Fault(text=doubt, where=where, mend=mend, severity="warning")
 
 
 def _boundary_faults(dataset: Dataset, case: Case, where: str, image: Image) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from napari_medseg.errors import DatasetError
+from napari_medseg.io.plausibility import implausible_spacing
 from napari_medseg.io.units import PIXEL
 from napari_medseg.structures import Case, Image, OctScan
 
@@ -105,7 +106,7 @@ def with_spacing(image: Image, millimeters: Sequence[float] | None) -> Image:
     Parameters
     ----------
     millimeters
-        Per axis, ``z, y, x`` or ``y, x``; None: leave the image as it is.
+        Per axis, ``z, y, x`` or ``y, x``; None: leave the image as it is. What cannot be true becomes a warning.
     """
     if millimeters is None:
         return image
@@ -115,4 +116,6 @@ def with_spacing(image: Image, millimeters: Sequence[float] | None) -> Image:
     for index, step in enumerate(given):
         if step is not None and known[index][1] == PIXEL:
             known[index] = (step, _MILLIMETER)
-    return replace(image, spacing=tuple(step for step, _ in known), units=tuple(unit for _, unit in known))
+    image = replace(image, spacing=tuple(step for step, _ in known), units=tuple(unit for _, unit in known))
+    doubts = [text for text in implausible_spacing(image) if text not in image.warnings]
+    return replace(image, warnings=(*image.warnings, *doubts))

@@ -17,6 +17,9 @@ from napari_medseg.io.lazy import first_line
 from napari_medseg.io.oct import dicom, duke_mat, heidelberg_e2e, heidelberg_vol, heidelberg_xml, vendors
 from napari_medseg.io.oct.normalizing import as_oct
 from napari_medseg.io.plausibility import implausible_spacing
+from napari_medseg.io.slide import dicom as dicom_slide
+from napari_medseg.io.slide import openslide
+from napari_medseg.io.slide.facts import APART, OBJECTIVE
 from napari_medseg.io.ultrasound import dicom as dicom_ultrasound
 from napari_medseg.io.ultrasound import video
 from napari_medseg.io.ultrasound.cine import as_ultrasound
@@ -33,11 +36,13 @@ FORMATS: tuple[Format, ...] = (
     # DICOM files may begin as TIFF files do.
     dicom.FORMAT,
     dicom_ultrasound.FORMAT,
+    dicom_slide.FORMAT,
     dicom_series.FORMAT,
     nifti.FORMAT,
     nrrd.FORMAT,
     duke_mat.FORMAT,
     *vendors.FORMATS,
+    openslide.FORMAT,
     tiff.FORMAT,
     raster.FORMAT,
     video.FORMAT,
@@ -111,6 +116,30 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
     return replace(image, warnings=warnings)
 
 
+def read_apart(path: str | os.PathLike[str], name: str) -> Image:
+    """Read a picture that a file keeps apart from its images: a slide's label, macro or thumbnail.
+
+    Labels often show a patient's name; nothing of this package reads them unless a person asks.
+
+    Parameters
+    ----------
+    name
+        One of ``Image.metadata["apart"]``.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is no such file.
+    ReadError
+        It keeps no such picture.
+    """
+    place = Path(path)
+    found = recognise(place)
+    if found.apart is None:
+        raise ReadError(f"{place} is {found.name}, which keeps no pictures apart.")
+    return found.apart(place, name)
+
+
 def recognise(path: Path) -> Format:
     """The format that a file or folder has, by content.
 
@@ -174,7 +203,8 @@ def describe(path: str | os.PathLike[str], *, kind: Kind | None = None, series: 
     ``path, kind, axes, shape, dtype, channels, spacing`` (list or null), ``units`` (list or null), ``levels`` (the
     shape of each), ``series`` (the name of each), ``warnings``; for files of OCT scanners also ``laterality, pattern,
     device, surfaces`` (names of the device's own) and ``localizer`` (its shape or null); for ultrasound ``device,
-    regions`` (the file's own, as ``[[y0, y1], [x0, x1]]``), ``frame_ms`` (or null) and ``color_doppler``.
+    regions`` (the file's own, as ``[[y0, y1], [x0, x1]]``), ``frame_ms`` (or null) and ``color_doppler``; for slides
+    ``magnification`` (of the objective, or null) and ``apart`` (names of the label, macro, ..., which are not read).
 
     Raises
     ------
@@ -195,8 +225,13 @@ def describe(path: str | os.PathLike[str], *, kind: Kind | None = None, series: 
         "series": list(image.series_names),
         "warnings": list(image.warnings),
     }
+    document |= _slide_facts(image) if image.kind == "slide" else {}
     document |= {} if image.oct is None else _scan_facts(image.oct)
     return document | ({} if image.ultrasound is None else _ultrasound_facts(image.ultrasound))
+
+
+def _slide_facts(image: Image) -> dict[str, Any]:
+    return {"magnification": image.metadata.get(OBJECTIVE), "apart": list(image.metadata.get(APART, ()))}
 
 
 def _scan_facts(scan: OctScan) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from napari_medseg.data.scan_columns import SCAN_COLUMNS, check_laterality, pars
 from napari_medseg.data.table import Table
 from napari_medseg.errors import MedsegError
 from napari_medseg.io import read, write_labels
+from napari_medseg.io.plausibility import implausible_spacing
 from napari_medseg.structures import DatasetInfo, Image, Kind, Progress
 
 
@@ -86,12 +87,15 @@ def write_dataset(
 
 def _look(cases: Sequence[PlannedCase], kind: Kind, resample: bool, say: Say, progress: Progress) -> list[_Seen]:
     seen, problems = [], []
+    doubts: dict[str, list[str]] = {}
     for number, case in enumerate(cases):
         progress(number, 2 * len(cases), f"Looking at {case.image.name}")
         try:
             check_laterality(case.cells.get("laterality", ""))
             image = read(case.image, kind=None if kind == "image" else kind)
             image = with_spacing(image, parse_spacing(case.cells.get("spacing", "")))
+            for doubt in implausible_spacing(image):
+                doubts.setdefault(doubt, []).append(case.image.name)
             values: frozenset[int] = frozenset()
             if case.mask is not None:
                 labels, told = mask_on_image(case.mask, image, resample=resample)
@@ -103,6 +107,8 @@ def _look(cases: Sequence[PlannedCase], kind: Kind, resample: bool, say: Say, pr
             place = f"{case.image.name}: " if case.image.name not in str(error) else ""
             problems.append(f"{place}{str(error).rstrip('.')}")
     refuse(problems)
+    for doubt, names in doubts.items():
+        say(f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {doubt}")
     return seen
 
 
