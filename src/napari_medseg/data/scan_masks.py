@@ -26,6 +26,12 @@ _USUAL_SIDE = 560
 _GAP, _THIN = 5, 0.03
 #: Bars of a machine stand this far above the background, and their pixels differ by less than the other.
 _BAR, _STEP = 8.0, 2.0
+#: Share of a bar that is flat, the rest being letters, and its length as a share of the frame.
+_MOSTLY, _LONG = 0.5, 0.25
+#: Rise over three lines, as a share of the longest line, by which a scan begins behind a bridge.
+_STEEP = 0.35
+#: Lines at a side of a scan that marks may leave ragged.
+_RAGGED = 6
 #: Sides in which less than a share of the part shows, up to a share of its height or width.
 _BARE, _DEEPEST = 0.06, 0.1
 _SEAM, _SEAM_DEPTH = 0.3, 0.02
@@ -73,13 +79,15 @@ def above_background_mask(frame: Frame) -> Mask:
     value, _ = background_of(frame)
     height = np.abs(frame - np.float32(value))
     unit = max(1, round(max(frame.shape) / _USUAL_SIDE))
-    foreign = _grown(_text_mask(height, unit), 6 * unit + 3) | _flat_mask(height, unit)
+    bars = _bar_mask(height, unit)
+    foreign = _grown(_text_mask(height, unit), 6 * unit + 3) | bars
     smooth = _averaged(np.where(foreign, np.float32(0), height), ~foreign, 2 * unit + 3)
-    part = largest_part(_joined((smooth > _LOW) & ~_flat_mask(height, unit), unit))
+    part = largest_part(_joined((smooth > _LOW) & ~bars, unit, without=bars))
     if not part.any():
         return part
     shown = ndimage.binary_opening((height > _LOW) & ~foreign) & part
-    return _without_bare_sides(_without_bare_sides(part, shown, _BARE, _DEEPEST), shown, _SEAM, _SEAM_DEPTH)
+    part = _without_bare_sides(part, shown, _BARE, _DEEPEST)
+    return _without_bridges(_without_bare_sides(part, shown, _SEAM, _SEAM_DEPTH))
 
 
 def moving_mask(frames: npt.NDArray[np.float32]) -> Mask:
@@ -88,21 +96,32 @@ def moving_mask(frames: npt.NDArray[np.float32]) -> Mask:
     Standard deviation over time above 2, gaps closed, holes filled, what is attached by thin lines cut off.
     """
     unit = max(1, round(max(frames.shape[1:]) / _USUAL_SIDE))
-    return largest_part(_joined(frames.std(axis=0) > _MOVING, unit))
+    moves = frames.std(axis=0) > _MOVING
+    return largest_part(_joined(moves, unit, without=np.zeros_like(moves)))
 
 
-def _joined(mask: Mask, unit: int) -> Mask:
-    """Without crumbs, with gaps closed, holes filled and thin attachments cut off."""
-    solid = _filled(_opened(mask, 2 * unit + 1), 2 * _GAP * unit + 1)
+def _joined(mask: Mask, unit: int, *, without: Mask) -> Mask:
+    """Without crumbs, with gaps closed, holes filled and thin attachments cut off; `without` is left out."""
+    solid = _filled(_opened(mask, 2 * unit + 1), 2 * _GAP * unit + 1) & ~without
     return _opened(solid, 2 * round(_THIN * min(mask.shape)) + 1)
 
 
-def _flat_mask(height: Frame, unit: int) -> Mask:
-    """Wide places above the background in which no pixel differs from those around it."""
+def _bar_mask(height: Frame, unit: int) -> Mask:
+    """Bars and buttons: wide places above the background without any speckle, and the letters on them."""
     from scipy import ndimage
 
     steps = ndimage.maximum_filter(height, 3) - ndimage.minimum_filter(height, 3)
-    return _opened((steps < _STEP) & (height > _BAR), 6 * unit + 3)
+    flat = _opened((steps < _STEP) & (height > _BAR), 6 * unit + 3)
+    if not flat.any():
+        return flat
+    # Letters of a title and the seams around them.
+    parts, count = ndimage.label(_filled(flat, 30 * unit + 1))
+    share = ndimage.mean(flat, parts, np.arange(count + 1))
+    spans = [
+        max((s.stop - s.start) / n for s, n in zip(box, flat.shape, strict=True)) for box in ndimage.find_objects(parts)
+    ]
+    is_bar = (share > _MOSTLY) & (np.array([0.0, *spans]) > _LONG)
+    return np.asarray(is_bar[parts])
 
 
 def _without_bare_sides(part: Mask, shown: Mask, least: float, deepest: float) -> Mask:
@@ -115,7 +134,8 @@ def _without_bare_sides(part: Mask, shown: Mask, least: float, deepest: float) -
     """
     kept = part.copy()
     box = bounding_box(part)
-    assert box is not None, "an empty part has no sides"
+    if box is None:
+        return kept
     for axis, (start, stop) in enumerate(box):
         counts = np.maximum(part.sum(axis=1 - axis)[start:stop], 1)
         is_bare = shown.sum(axis=1 - axis)[start:stop] < least * counts
@@ -125,6 +145,29 @@ def _without_bare_sides(part: Mask, shown: Mask, least: float, deepest: float) -
         lines[: start + before] = False
         lines[stop - after :] = False
     return kept
+
+
+def _without_bridges(part: Mask) -> Mask:
+    """Without lines at the sides from which the part widens at a step, as where a bar hangs on; fans widen slowly."""
+    kept = part.copy()
+    box = bounding_box(part)
+    if box is None:
+        return kept
+    for axis, (start, stop) in enumerate(box):
+        counts = part.sum(axis=1 - axis)[start:stop] / part.sum(axis=1 - axis).max()
+        most = round(_DEEPEST * (stop - start))
+        before, after = (_step_in(line, most) for line in (counts, counts[::-1]))
+        lines = np.moveaxis(kept, axis, 0)
+        lines[: start + before] = False
+        lines[stop - after :] = False
+    return kept
+
+
+def _step_in(counts: npt.NDArray[np.float64], most: int) -> int:
+    """Lines before the largest step among the first `most`; 0 where none is steep enough or it comes at once."""
+    rises = counts[3 : most + 3] - counts[:most]
+    at = int(rises.argmax()) if rises.size else 0
+    return at + 2 if at >= _RAGGED and rises[at] > _STEEP else 0
 
 
 def _text_mask(height: Frame, unit: int) -> Mask:
