@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from napari_medseg.annotation.device_layers import labels_of_device
-from napari_medseg.api.device_layers import ORIGIN, take_device_layers
+from napari_medseg.api.device_layers import ORIGIN, surfaces_by_own_name, take_device_layers
 from napari_medseg.cli import main
 from napari_medseg.data.checking import check
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import mask_classes
-from napari_medseg.data.retina import surfaces_of_pile
+from napari_medseg.data.device_surfaces import match_surfaces
+from napari_medseg.data.retina import STRUCTURES, surfaces_of_pile
 from napari_medseg.errors import DatasetError
+from napari_medseg.io.oct.heidelberg import LAYER_NAMES
+from napari_medseg.io.reading import read
 from napari_medseg.structures import DatasetInfo
 
 from .io.oct.writers import MISSING, write_vol
@@ -50,16 +53,84 @@ def test_import_takes_them_as_drafts(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert take_device_layers(dataset) == []
 
 
-def test_declared_surfaces_take_those_of_their_names(tmp_path: Path) -> None:
+def test_declared_surfaces_take_those_of_their_names_or_meaning(tmp_path: Path) -> None:
     classes = mask_classes(["RNFL", "rest"])
     surfaces = surfaces_of_pile(["background", "RNFL", "rest"])
     dataset = Dataset.create(tmp_path / "d", DatasetInfo(name="d", kind="oct", classes=classes, surfaces=surfaces))
     case = dataset.add_case(_scan(tmp_path / "a.vol"))
     assert [surface.name for surface in surfaces] == ["ILM", "RNFL/rest"]
-    assert take_device_layers(dataset) == [case.case]
+    said: list[str] = []
+    assert take_device_layers(dataset, say=said.append) == [case.case]
+    assert said == ["The scanner's surfaces were taken so: ILM; RNFL/rest = RNFL."]
     labels = dataset.read_labels(dataset.case(case.case))
     assert labels is not None
-    assert labels[0, :, 0].tolist() == [0] * 5 + [255] * 15
+    assert labels[0, :, 0].tolist() == [0] * 5 + [1] * 4 + [2] * 11
+
+
+#: Layers of Heidelberg's XML exports from top to bottom; .vol has those and some that are no surfaces of the retina.
+HEIDELBERG = ("ILM", "RNFL", "GCL", "IPL", "INL", "OPL", "ELM", "PR1", "PR2", "RPE", "BM")
+DUKE_DME = ("ILM", "NFL/GCL", "IPL/INL", "INL/OPL", "OPL/ONL", "ISM/ISE", "OS/RPE", "BM")
+TOPCON = tuple(f"MULTILAYERS_{number}" for number in range(1, 11))
+FOURTEEN = [name for name in STRUCTURES if name != "optic disc"]
+
+
+@pytest.mark.parametrize("device", [HEIDELBERG, LAYER_NAMES])
+def test_heidelbergs_surfaces_are_borders_of_the_fourteen_structures(device: tuple[str, ...]) -> None:
+    match = match_surfaces(surfaces_of_pile(FOURTEEN), device)
+    assert dict(match.names) == {
+        "ILM": "ILM",
+        "RNFL/GCL": "RNFL",
+        "GCL/IPL": "GCL",
+        "IPL/INL": "IPL",
+        "INL/OPL": "INL",
+        "OPL/ONL": "OPL",
+        "ONL/ELM": "ELM",
+        "MZ/EZ": "PR1",
+        "EZ/RPE": "RPE",
+        "BM": "BM",
+    }
+    assert match.missing == ("ELM/MZ", "choroid/sclera")
+    assert not match.unclear
+
+
+def test_the_upper_one_of_heidelbergs_photoreceptor_surfaces_begins_the_ellipsoid_zone() -> None:
+    ez = surfaces_of_pile(["MZ", "EZ"])
+    assert match_surfaces(ez, ["ELM", "PR2", "PR1", "RPE"]).names == {"MZ/EZ": "PR2"}
+    assert match_surfaces(ez, ["ELM", "PR1", "PR2", "RPE"]).names == {"MZ/EZ": "PR1"}
+
+
+def test_other_makers_surfaces_are_told_by_both_sides_or_by_number() -> None:
+    layers = ["background", "RNFL", "GCL+IPL", "INL", "OPL", "ONL", "EZ", "RPE", "choroid"]
+    duke = match_surfaces(surfaces_of_pile(layers), DUKE_DME)
+    assert list(duke.names.values()) == list(DUKE_DME)
+    topcon = match_surfaces(surfaces_of_pile(layers), TOPCON)
+    assert topcon.names["BM"] == "MULTILAYERS_7"
+    assert topcon.unclear == {"ONL/EZ": ("MULTILAYERS_9", "MULTILAYERS_5")}
+    assert topcon.missing == ("OPL/ONL",)
+
+
+def test_a_surface_that_may_be_two_of_the_scanners_is_left_to_a_person() -> None:
+    surfaces = surfaces_of_pile(["background", "RNFL", "INL", "ONL", "background"])
+    match = match_surfaces(surfaces, HEIDELBERG)
+    assert match.unclear == {"RNFL/INL": ("RNFL", "GCL", "IPL"), "INL/ONL": ("INL", "OPL")}
+    assert match.names == {"ILM": "ILM", "ONL/background": "ELM"}
+    assert match_surfaces(surfaces, ["ILM", "IPL"]).names == {"ILM": "ILM", "RNFL/INL": "IPL"}
+    assert match_surfaces(surfaces, []).text == "without ILM, RNFL/INL, INL/ONL, ONL/background"
+
+
+@pytest.mark.parametrize("name", ["Linescan_1.vol", "eyepy_test_filetypes/heyex_xml"])
+def test_real_files_give_the_surfaces_that_they_hold(shared_data: Path, name: str) -> None:
+    path = shared_data / "formats_oct" / name
+    path = next(path.rglob("*.xml")) if path.is_dir() else path
+    image = read(path)
+    assert image.oct is not None
+    found = surfaces_by_own_name(surfaces_of_pile(FOURTEEN), image.oct.surfaces)
+    assert {"ILM", "BM"} <= set(found)
+    known = {name for name in image.oct.surfaces if name in HEIDELBERG and name != "PR1"}
+    assert len(found) == len(known)
+    names = [surface.name for surface in surfaces_of_pile(FOURTEEN) if surface.name in found]
+    depths = [float(np.nanmedian(found[name] - found["ILM"])) for name in names]
+    assert depths == sorted(depths)
 
 
 def test_surfaces_of_other_names_are_not_guessed(tmp_path: Path) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from napari_medseg.annotation.device_layers import labels_of_device
 from napari_medseg.annotation.surfaces import Rows, pile_of
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import mask_classes
+from napari_medseg.data.device_surfaces import match_surfaces
 from napari_medseg.data.finishing import record_labels
 from napari_medseg.data.layers import with_structure_colors
 from napari_medseg.data.retina import BACKGROUND_WORD, surfaces_of_pile
 from napari_medseg.errors import DatasetError
-from napari_medseg.structures import Case, DatasetInfo, Edge, Image
+from napari_medseg.structures import Case, DatasetInfo, Edge, Image, Surface
 
 #: What stands in a row whose labels a scanner drew.
 ORIGIN = "model:device"
@@ -26,18 +27,22 @@ _BETWEEN = {
     ("IPL", "INL"): "INL",
     ("INL", "OPL"): "OPL",
     ("OPL", "ELM"): "ONL",
+    ("ELM", "PR1"): "MZ",
+    ("RPE", "BM"): "RPE",
     ("ILM", "BM"): "retina",
 }
 #: Edges of surfaces whose names say what they are, whatever the layers between them are called.
 _EDGES: Mapping[str, Edge] = {"ILM": "dark-to-bright", "BM": "bright-to-dark"}
 
 
-def take_device_layers(dataset: Dataset, only: Collection[str] | None = None) -> list[str]:
+def take_device_layers(
+    dataset: Dataset, only: Collection[str] | None = None, *, say: Callable[[str], None] = lambda _: None
+) -> list[str]:
     """Make labels from the surfaces that scanners stored with their images, for cases that have none.
 
     They are drafts of origin `ORIGIN`, trained on only when a person has marked them done or drafts are asked for. A
-    data set without classes gets those that lie between the surfaces; one with declared surfaces takes those of their
-    names.
+    data set without classes gets those that lie between the surfaces; one with declared surfaces takes those of the
+    same name or meaning (`device_surfaces.match_surfaces`).
 
     Parameters
     ----------
@@ -45,6 +50,8 @@ def take_device_layers(dataset: Dataset, only: Collection[str] | None = None) ->
         Data set whose cases are looked at.
     only
         Ids of the cases that may get labels; None for all.
+    say
+        Takes a sentence on which of the scanner's surfaces became which of the data set's, where names differ.
 
     Returns
     -------
@@ -64,14 +71,17 @@ def take_device_layers(dataset: Dataset, only: Collection[str] | None = None) ->
     if not dataset.info.classes:
         most = max((_surfaces_of(image) for _, image in found), key=len)
         dataset.set_info(_declared(dataset.info, list(most)))
-    names = [surface.name for surface in dataset.info.surfaces]
-    if not any(name in _surfaces_of(image) for _, image in found for name in names):
+    matches = [match_surfaces(dataset.info.surfaces, [*_surfaces_of(image)]) for _, image in found]
+    if not any(match.names for match in matches):
+        names = [surface.name for surface in dataset.info.surfaces]
         known = sorted({name for _, image in found for name in _surfaces_of(image)})
         raise DatasetError(
-            f"The scanners' surfaces ({', '.join(known)}) have other names than those of the data set "
-            f"({', '.join(names) or 'none'}): import without declared layers, or name the surfaces alike."
+            f"The scanners' surfaces ({', '.join(known)}) are none of those of the data set "
+            f"({', '.join(names) or 'none'}): import without declared layers, or name layers as usual (RNFL, GCL)."
         )
-    return [case.case for case, image in found if _take(dataset, case, image, names)]
+    for text in dict.fromkeys(match.text for match in matches if match.names and not match.is_literal):
+        say(f"The scanner's surfaces were taken so: {text}.")
+    return [case.case for case, image in found if _take(dataset, case, image)]
 
 
 def _image_with_surfaces(dataset: Dataset, case: Case) -> Image | None:
@@ -98,13 +108,19 @@ def _declared(info: DatasetInfo, names: Sequence[str]) -> DatasetInfo:
     return replace(info, classes=with_structure_colors(mask_classes(structures)), surfaces=surfaces)
 
 
-def _take(dataset: Dataset, case: Case, image: Image, names: Sequence[str]) -> bool:
+def _take(dataset: Dataset, case: Case, image: Image) -> bool:
     """Write the labels of one case; False where it has none of the surfaces."""
-    surfaces = _surfaces_of(image)
-    if not any(name in surfaces for name in names):
+    surfaces = surfaces_by_own_name(dataset.info.surfaces, _surfaces_of(image))
+    if not surfaces:
         return False
+    names = [surface.name for surface in dataset.info.surfaces]
     labels = labels_of_device(surfaces, image.spatial_shape, pile_of(dataset.info), names)
     store = dataset.label_store(case, image.spatial_shape, spacing=image.spacing, units=image.units)
     store.write_box(tuple((0, n) for n in image.spatial_shape), labels)
     record_labels(dataset, case.case, store, revision=case.revision, origin=ORIGIN)
     return True
+
+
+def surfaces_by_own_name(surfaces: Sequence[Surface], device: Mapping[str, Rows]) -> dict[str, Rows]:
+    """A scanner's rows by the names of a data set's surfaces, for those that it has."""
+    return {own: device[theirs] for own, theirs in match_surfaces(surfaces, [*device]).names.items()}

@@ -186,7 +186,7 @@ def _import(args: argparse.Namespace) -> Result:
     if args.device_layers:
         from napari_medseg.api.device_layers import take_device_layers
 
-        taken = len(take_device_layers(dataset))
+        taken = len(take_device_layers(dataset, say=remarks.append))
         remarks.append(f"{taken} case{'s have' if taken != 1 else ' has'} the scanner's own layers as drafts.")
     return _with_remarks(_described(dataset, "Made"), remarks)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from napari.layers import Labels
 
 from napari_medseg.annotation.surfaces import Rows
+from napari_medseg.data.device_surfaces import match_surfaces
 from napari_medseg.errors import AnnotationError
 from napari_medseg.hooks import layer_classes
 from napari_medseg.widgets.accepting import to_own_values
@@ -37,10 +38,8 @@ def suggest(session: Session) -> str:
     bscan, own = case.bscan, case.rows
     if np.isfinite(own).all():
         raise AnnotationError("Every surface is drawn in all of this B-scan: there is nothing to suggest.")
-    for source, rows in (
-        ("the model's prediction", _predicted(session, bscan)),
-        ("the scanner's layers", _of_device(session, bscan)),
-    ):
+    of_device, match = _of_device(session, bscan)
+    for source, rows in (("the model's prediction", _predicted(session, bscan)), (match, of_device)):
         if rows is None or not np.isfinite(rows[np.isnan(own)]).any():
             continue
         together = np.where(np.isnan(own), rows, own)
@@ -73,17 +72,19 @@ def _predicted(session: Session, bscan: int) -> Rows | None:
     return None
 
 
-def _of_device(session: Session, bscan: int) -> Rows | None:
-    """Surfaces that the scanner stored with the image, those of the data set's names."""
+def _of_device(session: Session, bscan: int) -> tuple[Rows | None, str]:
+    """Surfaces that the scanner stored with the image, and in words which of them stand for the data set's."""
     opened = session.open
     assert opened is not None
     assert opened.curves is not None
     stored: Mapping[str, Rows] = opened.image_layers[0].metadata.get("medseg", {}).get("surfaces", {})
-    names = [surface.name for surface in opened.curves.surfaces]
-    if not any(name in stored for name in names):
-        return None
-    rows: Rows = np.full((len(names), opened.labels.data.shape[-1]), np.nan, np.float32)
-    for index, name in enumerate(names):
-        if name in stored:
-            rows[index] = np.asarray(stored[name], np.float32).reshape(-1, rows.shape[1])[bscan]
-    return rows
+    surfaces = opened.curves.surfaces
+    match = match_surfaces(surfaces, [*stored])
+    if not match.names:
+        return None, ""
+    rows: Rows = np.full((len(surfaces), opened.labels.data.shape[-1]), np.nan, np.float32)
+    for index, surface in enumerate(surfaces):
+        if surface.name in match.names:
+            found = np.asarray(stored[match.names[surface.name]], np.float32)
+            rows[index] = found.reshape(-1, rows.shape[1])[bscan]
+    return rows, f"the scanner's layers ({match.text})"

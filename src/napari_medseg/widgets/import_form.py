@@ -223,7 +223,8 @@ class ImportForm(QWidget):
         def work(progress: Progress) -> Dataset:
             made = import_dataset(source, out, **arguments, say=remarks.append, progress=progress)
             if takes_device:
-                remarks.append(f"{len(take_device_layers(made))} cases have the scanner's own layers as drafts.")
+                taken = len(take_device_layers(made, say=remarks.append))
+                remarks.append(f"{taken} cases have the scanner's own layers as drafts.")
             return made
 
         self._start(work, lambda dataset: self._made(dataset, remarks))
