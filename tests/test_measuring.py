@@ -20,9 +20,10 @@ from napari_medseg.data.forms import fovea_of, read_form, update_form
 from napari_medseg.data.retina import surfaces_of_pile
 from napari_medseg.errors import ConfigError, DatasetError
 from napari_medseg.io import write_labels
+from napari_medseg.io.model_file import Expects, ModelCard, write_model
 from napari_medseg.measure.rows import COLUMNS
 from napari_medseg.measure.targets import surfaces_of_known_names
-from napari_medseg.structures import DatasetInfo, Image
+from napari_medseg.structures import DatasetInfo, Image, MaskClass
 
 LAYERS = ("RNFL", "GCL+IPL", "RPE")
 CLASSES = mask_classes([*LAYERS, "fluid"])
@@ -238,7 +239,10 @@ def test_fovea_that_a_person_gave_is_kept_and_used(dataset: Dataset) -> None:
         (["{file}", "--fovea", "500,3"], "lies outside the scan of 27 B-scans"),
         (["{file}", "--span", "ILM"], "write two surfaces"),
         (["{file}", "--span", "BM:ILM"], "name the upper one first"),
-        (["{file}", "--spacing", "0,1"], "is not understood"),
+        *[
+            (["{file}", "--spacing", text], f"spacing '{text}' is not understood: write millimetres")
+            for text in ("0,1", "-1,2", "nan,1", "-inf,1", "1", "1,2,3,4", "a,b", ".,1")
+        ],
         (["{file}", "{file}", "--image", "{file}"], "One image belongs to one label file"),
         (["missing.tif"], "missing.tif"),
     ],
@@ -246,6 +250,50 @@ def test_fovea_that_a_person_gave_is_kept_and_used(dataset: Dataset) -> None:
 def test_what_cannot_be_measured_is_a_sentence(label_file: Path, capsys, arguments, sentence) -> None:
     assert main(["measure", *(a.format(file=label_file) for a in arguments)]) == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_spacing_that_cannot_be_true_is_told_and_measured_all_the_same(label_file: Path, capsys) -> None:
+    assert main(["measure", str(label_file), "--spacing", "250,4,12"]) == 0
+    told = capsys.readouterr().err
+    assert "eye: Depth is 4 mm per pixel" in told
+    assert "so 0.012 mm may be meant" in told
+    assert main(["measure", str(label_file)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def model_file(folder: Path, classes: tuple[MaskClass, ...], layers: tuple[str, ...]) -> Path:
+    """A model that knows these layers, as far as measuring asks."""
+    card = ModelCard(
+        scheme="oct",
+        config={},
+        classes=classes,
+        surfaces=surfaces_of_pile(layers),
+        expects=Expects(axes="yx", channels=1),
+    )
+    write_model(folder / "model.safetensors", {"weight": np.zeros(1, np.float32)}, card)
+    return folder / "model.safetensors"
+
+
+def test_a_model_names_the_values_and_layers_of_a_file_that_names_none(tmp_path: Path) -> None:
+    names = mask_classes(["upper", "middle", "lower", "hole"])
+    model = model_file(tmp_path, names, ("background", "upper", "middle", "lower", "background"))
+    Picture.fromarray(volume()[5]).save(tmp_path / "a.png")
+    named = write_labels(tmp_path / "b.tif", volume()[5], classes=names)
+    by_model = measure([tmp_path / "a.png"], model=model)
+    assert {r.structure for r in by_model if r.measure == "thickness"} >= {"upper", "middle", "lower", "hole"}
+    as_named = measure([named], model=model)
+    assert [(r.structure, r.mean_px, r.coverage) for r in by_model] == [
+        (r.structure, r.mean_px, r.coverage) for r in as_named
+    ]
+
+
+def test_a_model_of_other_classes_is_refused_with_both_names(label_file: Path, tmp_path: Path) -> None:
+    other = mask_classes(["upper", "lower"])
+    model = model_file(tmp_path, other, ("background", "upper", "lower"))
+    with pytest.raises(ConfigError, match=r"layer 'upper' is no class of .*which has RNFL, GCL\+IPL, RPE, fluid"):
+        measure([label_file], model=model)
+    listed = measure([label_file], model=model, options=MeasureOptions(layers=LAYERS))
+    assert listed == measure([label_file])
 
 
 def test_image_of_another_size_is_refused(label_file: Path, tmp_path: Path) -> None:

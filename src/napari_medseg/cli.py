@@ -10,6 +10,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -48,10 +49,25 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def with_negative_values(argv: Sequence[str]) -> list[str]:
+    """Arguments in which a value such as ``-1,2`` stays with its option; argparse takes it for an option of its own.
+
+    >>> with_negative_values(["measure", "a.tif", "--spacing", "-1,2", "--json"])
+    ['measure', 'a.tif', '--spacing=-1,2', '--json']
+    """
+    joined: list[str] = []
+    for word in argv:
+        if joined and re.match(r"--[a-z-]+$", joined[-1]) and re.match(r"-(\d|\.\d|nan|inf)", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parser = build_parser()
-    args = parser.parse_args(argv)
+    args = parser.parse_args(with_negative_values(sys.argv[1:] if argv is None else argv))
     if args.version:
         from importlib.metadata import version
 

@@ -300,6 +300,8 @@ class Prediction:
         float32 of the region's shape, 0..1: where the image decided its tag or grade; None unless asked for.
     frames
         What the classifier says of every frame of a cine by itself; empty for a single picture.
+    surfaces
+        Boundaries between layers that the model knows, from top to bottom (OCT).
     region
         The box of level-0 pixels that was predicted.
     seconds
@@ -319,6 +321,7 @@ class Prediction:
     repaired: float | None = None
     attention: npt.NDArray[np.float32] | None = None
     frames: tuple[TagResult, ...] = ()
+    surfaces: tuple[Surface, ...] = ()
 
 
 Origin = str  # "person" or "model:<name>"

@@ -10,14 +10,19 @@ import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton
 
-from napari_medseg.api import measure
+from napari_medseg.api import MeasureOptions, measure
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.finishing import mark_done, record_labels
 from napari_medseg.data.forms import fovea_of
 from napari_medseg.data.synthetic_oct import CLASSES, SURFACES, volume
-from napari_medseg.structures import DatasetInfo, Image, OctScan
+from napari_medseg.io import write_labels
+from napari_medseg.io.model_file import Expects, ModelCard, write_model
+from napari_medseg.measure.retina import thickness_rows
+from napari_medseg.structures import DatasetInfo, Image, OctScan, Prediction
 from napari_medseg.widgets._layers import add_image, add_labels
 from napari_medseg.widgets.measure_panel import MeasurePanel
+from napari_medseg.widgets.measure_subject import subject_of_layer
+from napari_medseg.widgets.prediction_layers import add_prediction
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.workspace import Workspace
 
@@ -67,6 +72,37 @@ def open_panel(make_napari_viewer, qtbot, tmp_path):
         return viewer, dataset, panel
 
     return opened
+
+
+def test_a_prediction_of_other_class_names_is_measured_as_its_model_says(open_panel, qtbot, tmp_path) -> None:
+    viewer, _, panel = open_panel()
+    renamed = {c.name: f"my {c.name}" for c in CLASSES} | {"": ""}
+    classes = tuple(replace(c, name=renamed[c.name]) for c in CLASSES)
+    surfaces = tuple(replace(s, above=renamed[s.above], below=renamed[s.below]) for s in SURFACES)
+    labels = volume(*SHAPE, seed=2)[1]
+    prediction = Prediction(
+        labels=labels,
+        classes=classes,
+        tag=None,
+        probabilities=None,
+        region=tuple((0, n) for n in SHAPE),
+        seconds=0.0,
+        surfaces=surfaces,
+    )
+    (layer,) = add_prediction(viewer, prediction, model="m", beside=panel.session.open.image_layers[0])
+    shown = subject_of_layer(layer, panel.session)
+    card = ModelCard(
+        scheme="oct", config={}, classes=classes, surfaces=surfaces, expects=Expects(axes="yx", channels=1)
+    )
+    write_model(tmp_path / "m.safetensors", {"weight": np.zeros(1, np.float32)}, card)
+    known = {"spacing": SPACING, "units": ("millimeter",) * 3}
+    path = write_labels(tmp_path / "p.tif", labels, classes=classes, **known)
+    rows = measure([path], model=tmp_path / "m.safetensors", options=MeasureOptions(laterality="L"))
+    found = thickness_rows(shown)
+    assert len(found) > len(CLASSES)
+    assert [replace(row, case="") for row in found] == [
+        replace(row, case="") for row in rows if row.measure in ("thickness", "etdrs")
+    ]
 
 
 def test_panel_export_and_command_give_the_same_table(open_panel, qtbot, monkeypatch, tmp_path) -> None:

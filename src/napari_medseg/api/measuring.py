@@ -19,6 +19,7 @@ from napari_medseg.data.naming import stem_of
 from napari_medseg.errors import ConfigError, DatasetError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.labels import read_labels
+from napari_medseg.io.plausibility import implausible_steps
 from napari_medseg.io.volume.space import is_same_place
 from napari_medseg.measure.etdrs import Laterality
 from napari_medseg.measure.registry import measure as measure_subject
@@ -26,11 +27,12 @@ from napari_medseg.measure.rows import Row, csv_text
 from napari_medseg.measure.sizes import count_values
 from napari_medseg.measure.space import space_of, space_of_millimeters
 from napari_medseg.measure.subject import Subject, with_scan
-from napari_medseg.measure.targets import surfaces_of_known_names, surfaces_of_names
-from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, ArrayLike, Image, Kind, MaskClass, Progress, Surface
+from napari_medseg.measure.targets import fitting_surfaces, missing_layers, surfaces_of_names
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, ArrayLike, Image, Kind, MaskClass, Progress
 
 if TYPE_CHECKING:
     from napari_medseg.data.dataset import Dataset
+    from napari_medseg.io.model_file import ModelCard
     from napari_medseg.structures import Case
 
 _FINISHED = ("done", "reviewed")
@@ -76,6 +78,7 @@ def measure(
     model: str | os.PathLike[str] | None = None,
     options: MeasureOptions | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Measure label files, or all finished cases of a data set: thickness, the ETDRS grid, sizes.
 
@@ -93,6 +96,8 @@ def measure(
         What the files do not say.
     progress
         Called with (images done, images, name); raises `Cancelled` to stop.
+    say
+        Called with remarks about what cannot be true, such as a depth of 4 mm per pixel.
 
     Returns
     -------
@@ -113,13 +118,18 @@ def measure(
     elif image is not None and len(labels) > 1:
         raise ConfigError("One image belongs to one label file: measure the others in calls of their own.")
     else:
-        known: dict[str, Any] = {"image": image, "series": series, "surfaces": _model_surfaces(model)}
+        known: dict[str, Any] = {"image": image, "series": series, "card": _card_of(model)}
         subjects = [(stem_of(Path(path)), partial(subject_of_file, path, options, **known)) for path in labels]
     rows: list[Row] = []
     for done, (name, load) in enumerate(subjects):
         if progress is not None:
             progress(done, len(subjects), name)
-        rows += measure_subject(load())
+        subject = load()
+        if say is not None:
+            axes, shape = "tzyx"[-len(subject.labels.shape) :], subject.labels.shape
+            for doubt in implausible_steps(subject.kind, axes, shape, subject.space.steps):
+                say(f"{subject.name}: {doubt}")
+        rows += measure_subject(subject)
     return rows
 
 
@@ -146,19 +156,26 @@ def subject_of_file(
     *,
     image: str | os.PathLike[str] | None = None,
     series: int | None = None,
-    surfaces: tuple[Surface, ...] = (),
+    card: ModelCard | None = None,
 ) -> Subject:
-    """A label file with what is known about it; parameters and errors as `measure`."""
+    """A label file with what is known about it; `card` is that of `model`, parameters and errors as `measure`."""
     from napari_medseg.io import read
 
     found = read_labels(path)
-    classes = _named(options.classes) or found.classes or _unnamed(found.labels)
+    classes = _named(options.classes) or found.classes or (card.classes if card else ()) or _unnamed(found.labels)
+    surfaces = card.surfaces if card else ()
+    if not options.layers and (missing := missing_layers(classes, surfaces)):
+        names = ", ".join(c.name for c in classes)
+        raise ConfigError(
+            f"The model's layer '{missing[0]}' is no class of {path}, which has {names}: name its values as the model "
+            "does with --classes, or list its layers with --layers."
+        )
     subject = Subject(
         name=stem_of(Path(path)),
         labels=found.labels,
         classes=classes,
         space=space_of(len(found.labels.shape), found.spacing, found.units),
-        surfaces=surfaces or surfaces_of_known_names(classes),
+        surfaces=fitting_surfaces(classes, surfaces),
     )
     if subject.surfaces or options.layers:
         subject = replace(subject, kind="oct")
@@ -200,7 +217,7 @@ def subject_of_case(dataset: Dataset, case: Case, options: MeasureOptions | None
         classes=dataset.info.classes,
         space=space_of(len(labels.shape), None, None),
         kind=dataset.info.kind,
-        surfaces=dataset.info.surfaces or surfaces_of_known_names(dataset.info.classes),
+        surfaces=fitting_surfaces(dataset.info.classes, dataset.info.surfaces),
         fovea=fovea_of(dataset.path, case.case),
         lines=lines_of(dataset.path, case.case, axes=len(labels.shape)),
     )
@@ -244,10 +261,10 @@ def _check_place(subject: Subject, affine: npt.NDArray[np.float64] | None, image
     )
 
 
-def _model_surfaces(model: str | os.PathLike[str] | None) -> tuple[Surface, ...]:
+def _card_of(model: str | os.PathLike[str] | None) -> ModelCard | None:
     if model is None:
-        return ()
+        return None
     from napari_medseg.api.prediction import model_path
     from napari_medseg.io.model_file import read_card
 
-    return read_card(model_path(model)).surfaces
+    return read_card(model_path(model))

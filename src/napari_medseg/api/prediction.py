@@ -171,6 +171,7 @@ def predict(
         compute=loaded.compute,
         progress=progress,
     )
+    prediction = replace(prediction, surfaces=loaded.card.surfaces)
     if attention:
         from napari_medseg.inference.focus import attention as find_attention
 

@@ -306,11 +306,17 @@ def _layers(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' are no numbers: put commas between them") from None
 
 
 def _values(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' are no whole numbers: put commas between them") from None
 
 
 def value_names(text: str) -> dict[int, str]:

@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> Result:
         model=args.model,
         options=options,
         progress=lambda done, total, text: report("progress", done=done, of=total, text=text),
+        say=lambda text: report("warning", text=text),
     )
     lines = as_lines(rows)
     if args.out:

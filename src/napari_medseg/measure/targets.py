@@ -55,11 +55,10 @@ def pile_values(classes: Sequence[MaskClass], surfaces: Sequence[Surface]) -> tu
     """
     if not surfaces:
         return ()
+    if missing := missing_layers(classes, surfaces):
+        raise ConfigError(f"There is no class '{missing[0]}' in the labels: name the layers as the classes are named.")
     value_of = {"": BACKGROUND, **{c.name: c.value for c in classes}}
     names = [surfaces[0].above, *(surface.below for surface in surfaces)]
-    missing = [name for name in names if name not in value_of]
-    if missing:
-        raise ConfigError(f"There is no class '{missing[0]}' in the labels: name the layers as the classes are named.")
     return tuple(value_of[name] for name in names)
 
 
@@ -138,6 +137,29 @@ def surfaces_of_known_names(classes: Sequence[MaskClass]) -> tuple[Surface, ...]
     if len(parts) < 2 or not all(part in order for names in parts.values() for part in names):
         return ()
     return surfaces_of_names(sorted(parts, key=lambda name: order.index(parts[name][0])))
+
+
+def fitting_surfaces(classes: Sequence[MaskClass], *declared: Sequence[Surface]) -> tuple[Surface, ...]:
+    """The surfaces between the classes of labels: what decides thickness, whichever way labels are measured.
+
+    Parameters
+    ----------
+    classes
+        Of the labels.
+    declared
+        What a model, a data set or a scanner says of its own classes, what counts most first. The first that is not
+        empty and whose classes are all among those of the labels is taken; without one, `surfaces_of_known_names`.
+    """
+    for surfaces in declared:
+        if surfaces and not missing_layers(classes, surfaces):
+            return tuple(surfaces)
+    return surfaces_of_known_names(classes)
+
+
+def missing_layers(classes: Sequence[MaskClass], surfaces: Sequence[Surface]) -> list[str]:
+    """Names that surfaces lie between and that are no class."""
+    known = {"", *(c.name for c in classes)}
+    return [name for name in dict.fromkeys(n for s in surfaces for n in (s.above, s.below)) if name not in known]
 
 
 def whole_of(surfaces: Sequence[Surface]) -> Target | None:

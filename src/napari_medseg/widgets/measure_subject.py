@@ -12,15 +12,16 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_medseg.data.forms import fovea_of, lines_of
-from napari_medseg.data.retina import known_surfaces
 from napari_medseg.measure.space import space_of
 from napari_medseg.measure.subject import Subject, with_scan
-from napari_medseg.measure.targets import surfaces_of_known_names
+from napari_medseg.measure.targets import fitting_surfaces
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass, OctScan, Surface
 from napari_medseg.widgets._layers import true_space
 from napari_medseg.widgets.layer_images import layer_spatial_shape
 from napari_medseg.widgets.session import Session
 
+#: Where a layer keeps the surfaces between its own classes, as the model that drew it knows them.
+PILE_KEY = "pile"
 #: Classes that are made up for a layer that names none.
 _MOST_VALUES = 30
 _GREY = "#9e9e9e"
@@ -95,9 +96,9 @@ def _color(layer: Labels, value: int) -> str:
 
 
 def _surfaces(classes: tuple[MaskClass, ...], facts: dict[str, Any], session: Session) -> tuple[Surface, ...]:
-    """Surfaces between a layer's classes: the open data set's, a scanner's own, or those known by their names."""
-    declared = known_surfaces(session.dataset.info, classes) if session.dataset is not None else ()
-    return declared or _device_surfaces(classes, facts) or surfaces_of_known_names(classes)
+    """Surfaces between a layer's classes: its model's, the data set's, a scanner's own, or those of known names."""
+    declared = session.dataset.info.surfaces if session.dataset is not None else ()
+    return fitting_surfaces(classes, facts.get(PILE_KEY, ()), declared, _device_surfaces(classes, facts))
 
 
 def _device_surfaces(classes: tuple[MaskClass, ...], facts: dict[str, Any]) -> tuple[Surface, ...]:

@@ -13,6 +13,7 @@ from napari_medseg.io.volume.space import moved
 from napari_medseg.structures import Prediction
 from napari_medseg.widgets._layers import add_labels, spatial_kwargs
 from napari_medseg.widgets.confidence_strip import add_confidence
+from napari_medseg.widgets.measure_subject import PILE_KEY
 from napari_medseg.widgets.placing import place_of_region
 
 #: Width of an outline, in pixels of the image.
@@ -48,6 +49,7 @@ def add_prediction(
         if facts.get("affine") is not None:
             facts["affine"] = moved(facts["affine"], [start for start, _ in prediction.region])
         labels.metadata["prediction"] = model
+        facts[PILE_KEY] = prediction.surfaces
         if outlined:
             labels.contour, labels.opacity = _OUTLINE, 1.0
         layers.append(labels)
