@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_medseg.io.labels import LabelImage, read_labels, write_labels
-    from napari_medseg.io.reading import describe, image_files, read
+    from napari_medseg.io.reading import describe, image_files, read, read_apart
     from napari_medseg.io.writing import write_image
 
 _HOMES = {
@@ -18,12 +18,13 @@ _HOMES = {
     "describe": "reading",
     "image_files": "reading",
     "read": "reading",
+    "read_apart": "reading",
     "read_labels": "labels",
     "write_image": "writing",
     "write_labels": "labels",
 }
 
-__all__ = ["LabelImage", "describe", "image_files", "read", "read_labels", "write_image", "write_labels"]
+__all__ = ["LabelImage", "describe", "image_files", "read", "read_apart", "read_labels", "write_image", "write_labels"]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,12 +30,15 @@ class Format:
     is_lazy
         Whether images stay unread until asked for even where they are small: decoding takes long, and `read` has
         proved the files whole.
+    apart
+        Reads a picture that the file keeps apart (`Image.metadata["apart"]` names them), such as a slide's label.
     """
 
     name: str
     recognises: Callable[[Path, bytes], bool]
     read: Callable[[Path, int | None], Image]
     is_lazy: bool = False
+    apart: Callable[[Path, str], Image] | None = None
 
 
 def choose_series(path: Path, wanted: int | None, names: tuple[str, ...]) -> int:

@@ -44,6 +44,19 @@ class OmeXml:
         pixels = self._pixels(image)
         return [] if pixels is None else [c.attrib.get("Name", "") for c in self._all("Channel", pixels)]
 
+    def magnification(self, image: int) -> float | None:
+        """Nominal magnification of the objective of image number `image`; None where it is not said."""
+        images = list(self._all("Image"))
+        settings = next(self._all("ObjectiveSettings", images[image]), None) if image < len(images) else None
+        if settings is None:
+            return None
+        found = (e for e in self._all("Objective") if e.attrib.get("ID") == settings.attrib.get("ID"))
+        text = next(found, settings).attrib.get("NominalMagnification", "")
+        try:
+            return float(text)
+        except ValueError:
+            return None
+
     def own_facts(self) -> dict[str, str]:
         """Text by key, of the map annotations that this package wrote."""
         entries = ((e.attrib.get("K", ""), e.text or "") for e in self._all("M"))

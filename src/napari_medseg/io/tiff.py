@@ -21,6 +21,7 @@ from napari_medseg.errors import ReadError
 from napari_medseg.io.format import Format, choose_series
 from napari_medseg.io.lazy import Block, LazyArray, with_axes
 from napari_medseg.io.ome_xml import OmeXml
+from napari_medseg.io.slide.facts import APART, OBJECTIVE, apart_image
 from napari_medseg.io.slide.tiff_tiles import TiffTiles, has_readable_tiles
 from napari_medseg.io.spacing import spacing_of
 from napari_medseg.io.tiff_colors import ColorPlan, plan_colors
@@ -154,7 +155,7 @@ def read_tiff(path: Path, series: int | None, *, indices: bool = False) -> Image
         levels = tuple(
             colors.apply(with_axes(_lazy(path, source, i, level), order, axes)) for i, level in enumerate(found.levels)
         )
-        metadata = _metadata(tif)
+        metadata = _metadata(tif, index) | _names_apart(tif)
         kind = _kind(tif, found, colors, metadata.pop("kind", None))
     spacing, units = distances if distances is not None else (None, None)
     return Image(
@@ -298,12 +299,35 @@ def _channel_names(
     return tuple(names)
 
 
-def _metadata(tif: tifffile.TiffFile) -> dict[str, Any]:
+def _names_apart(tif: tifffile.TiffFile) -> dict[str, tuple[str, ...]]:
+    names = tuple(series.name.strip().lower() for series in tif.series if _is_hidden(tif, series))
+    return {APART: names} if names else {}
+
+
+def read_apart(path: Path, name: str) -> Image:
+    """The slide's label, macro or thumbnail picture, read as a whole.
+
+    Raises
+    ------
+    ReadError
+        It has no picture of that name.
+    """
+    with tifffile.TiffFile(path) as tif:
+        hidden = {series.name.strip().lower(): series for series in tif.series if _is_hidden(tif, series)}
+        found = hidden.get(name)
+        return apart_image(path, name, None if found is None else found.asarray(), list(hidden))
+
+
+def _metadata(tif: tifffile.TiffFile, index: int) -> dict[str, Any]:
     """Facts worth keeping; scanner descriptions as a whole may name patients and operators."""
     if tif.is_svs:
         power = tifffile.tifffile.svs_description_metadata(tif.pages.first.description).get("AppMag")
-        return {"objective_power": power} if isinstance(power, int | float) else {}
-    return dict(OmeXml(tif.ome_metadata).own_facts()) if tif.is_ome else {}
+        return {OBJECTIVE: power} if isinstance(power, int | float) else {}
+    if not tif.is_ome:
+        return {}
+    xml = OmeXml(tif.ome_metadata)
+    power = xml.magnification(index)
+    return dict(xml.own_facts()) | ({} if power is None else {OBJECTIVE: power})
 
 
-FORMAT = Format(name="a TIFF file", recognises=_recognises, read=read_tiff)
+FORMAT = Format(name="a TIFF file", recognises=_recognises, read=read_tiff, apart=read_apart)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Any
@@ -43,6 +43,7 @@ class TileCache:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, Pixels] = OrderedDict()
         self._pending: dict[Hashable, Future[Pixels]] = {}
+        self._gone: deque[Hashable] = deque()
         self._bytes = 0
 
     @property
@@ -84,6 +85,7 @@ class TileCache:
         return tile
 
     def _keep(self, key: Hashable, tile: Pixels) -> None:
+        self._drop_gone()
         if tile.nbytes > self.limit:
             return
         self._kept[key] = tile
@@ -93,8 +95,21 @@ class TileCache:
             self._bytes -= dropped.nbytes
 
     def forget(self, owner: Hashable) -> None:
-        """Drop the tiles whose keys are tuples that begin with `owner`."""
-        with self._lock:
+        """Drop the tiles whose keys are tuples that begin with `owner`; for ``__del__``, so it never waits.
+
+        Python may collect an owner at any moment, also while this very thread holds the lock: then the tiles are
+        dropped with the next one that is kept.
+        """
+        self._gone.append(owner)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop_gone()
+            finally:
+                self._lock.release()
+
+    def _drop_gone(self) -> None:
+        while self._gone:
+            owner = self._gone.popleft()
             for key in [key for key in self._kept if isinstance(key, tuple) and key[:1] == (owner,)]:
                 self._bytes -= self._kept.pop(key).nbytes
 
