@@ -2,7 +2,9 @@
 
 Keys so far: ``fovea``, ``[bscan, x]`` in pixels of the case's image; ``region_box``, the region of interest around a
 tumour, written like the column ``region`` (``"z0:z1,y0:y1,x0:x1"``), in pixels of the case's image; ``lines``, drawn
-diameters, each ``[[z, y, x], [z, y, x]]`` (``[y, x]`` in a picture), in pixels of the case's image.
+diameters, each ``[[z, y, x], [z, y, x]]`` (``[y, x]`` in a picture), in pixels of the case's image; ``tirads``, answers
+about a thyroid nodule by category (`napari_medseg.measure.tirads`). In ultrasound, ``region_box`` is the scan region,
+``"y0:y1,x0:x1"`` for all frames.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from napari_medseg.structures import Box, Segment
 FOLDER = "forms"
 REGION_BOX = "region_box"
 LINES = "lines"
+TIRADS = "tirads"
 LOCK = ".lock"
 
 
@@ -113,6 +116,21 @@ def lines_of(dataset: Path, case_id: str, *, axes: int) -> tuple[Segment, ...]:
             "each, such as [[4, 20, 31], [4, 25, 60]]."
         )
     return lines
+
+
+def tirads_of(dataset: Path, case_id: str) -> dict[str, Any]:
+    """The answers of a case's TI-RADS form; empty where nothing was answered.
+
+    Raises
+    ------
+    DatasetError
+        The form cannot be read, or its answers are none.
+    """
+    given = read_form(dataset, case_id).get(TIRADS, {})
+    if not isinstance(given, dict):
+        path = form_path(dataset, case_id)
+        raise DatasetError(f"{path}: 'tirads' is not understood: write answers such as {{\"shape\": \"wider\"}}.")
+    return given
 
 
 def _point(values: Any) -> tuple[float, ...]:

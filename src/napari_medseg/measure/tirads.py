@@ -77,7 +77,7 @@ CATEGORIES: tuple[Category, ...] = (
     _category(
         "foci",
         "Echogenic foci",
-        ("none", 0, "none, or large comet tails"),
+        ("none", 0, "none, or comet tails"),
         ("macrocalcification", 1, "macrocalcifications"),
         ("rim", 2, "rim calcifications"),
         ("punctate", 3, "punctate foci"),

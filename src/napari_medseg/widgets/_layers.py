@@ -42,6 +42,12 @@ def spatial_kwargs(source: Layer) -> dict[str, Any]:
     }
 
 
+def flat_kwargs(source: Layer) -> dict[str, Any]:
+    """The same for a layer of rows and columns alone, which napari shows over every frame or slice of `source`."""
+    kept = spatial_kwargs(source)
+    return {key: kept[key][-2:] for key in ("scale", "translate", "units", "axis_labels")}
+
+
 def image_kwargs(image: Image) -> dict[str, Any]:
     """Arguments for `Viewer.add_image` that show an image where it is, with its name and channels.
 

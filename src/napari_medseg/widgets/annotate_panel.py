@@ -29,6 +29,7 @@ from napari_medseg.widgets.regions import complete_region, start_region
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.shortcuts import install_shortcuts, key_of, set_tag
 from napari_medseg.widgets.tag_buttons import TagButtons
+from napari_medseg.widgets.ultrasound_section import UltrasoundSection
 from napari_medseg.widgets.volume_section import VolumeSection
 from napari_medseg.widgets.window import real_viewer
 from napari_medseg.widgets.window_section import WindowSection
@@ -112,6 +113,8 @@ class AnnotatePanel(QWidget):
         self.looked_at = words(faint=True)
         layout.addLayout(row(heading("Tag"), self.new_tag, stretch=self.new_tag))
         layout.addWidget(self.tags)
+        self.ultrasound = UltrasoundSection(self.session, self.notice)
+        layout.addWidget(self.ultrasound)
         self.grades = GradeSection(self.session, self.notice)
         layout.addWidget(self.grades)
         self.layers_setup = LayersSetup(self.notice)

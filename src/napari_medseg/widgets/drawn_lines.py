@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.forms import LINES, lines_of, update_form
 from napari_medseg.errors import MedsegError
 from napari_medseg.measure.lines import length_of
-from napari_medseg.measure.space import space_of
+from napari_medseg.measure.space import Space, space_of
 from napari_medseg.structures import Segment
 from napari_medseg.widgets._layers import spatial_kwargs, true_space
 from napari_medseg.widgets.jobs import explain_error
 from napari_medseg.widgets.measure_work import LINE_COLOR
 from napari_medseg.widgets.session import Session
+from napari_medseg.widgets.settling import Settling
 
-#: Width of a line as a share of a pixel.
-_WIDTH = 0.5
-#: Milliseconds after the last change until lines are taken over.
-_SETTLED = 150
+#: Least width of a line in pixels of the image, and its width as a share of the image's longer side.
+_WIDTH, _SHARE = 0.5, 1 / 500
 #: Digits that are kept: a thousandth of a pixel.
 _DIGITS = 3
 _TEXT = {"string": "{length}", "size": 10, "color": LINE_COLOR, "anchor": "upper_left"}
 
 
 class DrawnLines(QObject):
-    """The lines over one labels layer at a time.
+    """The lines over one labels layer at a time; use `drawn_lines_of` to get those of a session.
 
     Parameters
     ----------
@@ -48,11 +47,8 @@ class DrawnLines(QObject):
         #: Data set and case whose form keeps the lines; None where the labels are those of no case.
         self._home: tuple[Dataset, str] | None = None
         self._layer: Shapes | None = None
-        self._is_held = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_SETTLED)
-        self._timer.timeout.connect(self._take)
+        self._settling = Settling(self)
+        self._settling.settled.connect(self._take)
 
     def show_over(self, labels: Labels | None) -> None:
         """Show the lines that are kept with these labels, in place of those of others."""
@@ -62,9 +58,9 @@ class DrawnLines(QObject):
             home = dataset, opened.case.case
         if labels is self._beside and home == self._home:
             return
-        if self._timer.isActive():
-            self._timer.stop()
+        if self._settling.is_waiting:
             self._keep(self._drawn())
+        self._settling.watch(None)
         layer, self._layer, self._beside, self._home = self._layer, None, labels, home
         if layer is not None and layer in self._session.viewer.layers:
             self._session.viewer.layers.remove(layer)
@@ -93,32 +89,20 @@ class DrawnLines(QObject):
             shape_type="line",
             name=f"{labels.name.removesuffix(' · labels')} · diameters",
             edge_color=LINE_COLOR,
-            edge_width=_WIDTH,
+            edge_width=max(_WIDTH, _SHARE * max(labels.data.shape[-2:])),
             features={"length": self._texts(lines)},
             text=_TEXT,
             metadata={"measured": True},
             **spatial_kwargs(labels),
         )
-        self._layer.events.data.connect(lambda _: self._timer.start())
-        self._layer.mouse_drag_callbacks.append(self._while_held)
+        self._settling.watch(self._layer)
         if active is not None:
             # What was worked with stays in hand.
             viewer.layers.selection.active = active
 
-    def _while_held(self, layer: Shapes, event: Any) -> Iterator[None]:
-        """Know when a button of the mouse is held over the layer (napari's hook)."""
-        self._is_held = True
-        yield
-        while event.type == "mouse_move":
-            yield
-        self._is_held = False
-
     def _take(self) -> None:
-        """Keep the lines as they are now, and write their lengths beside them, once no button is held."""
+        """Keep the lines as they are now, and write their lengths beside them."""
         layer = self._layer
-        if self._is_held:
-            self._timer.start()
-            return
         if layer is None or layer not in self._session.viewer.layers:
             return
         lines = self._drawn()
@@ -135,8 +119,7 @@ class DrawnLines(QObject):
         assert self._beside is not None, "lines lie over labels"
         spacing, units = true_space(self._beside) or (None, None)
         space = space_of(self._beside.ndim, spacing, units)
-        lengths = [length_of(line, space) for line in lines]
-        return ["" if length is None else f"{length:.1f} mm" for length in lengths]
+        return [_length_text(line, space) for line in lines]
 
     def _kept(self) -> tuple[Segment, ...]:
         """The lines that are on disk, or with the layer."""
@@ -165,5 +148,26 @@ class DrawnLines(QObject):
             self._session.trouble.emit(*explain_error(error))
 
 
+def drawn_lines_of(session: Session) -> DrawnLines:
+    """The lines of a session's viewer, made on first use."""
+    if session not in _drawn:
+        _drawn[session] = DrawnLines(session, session)
+    return _drawn[session]
+
+
+def _length_text(line: Segment, space: Space) -> str:
+    """A line's length in millimetres; in pixels where no spacing is known at all."""
+    length = length_of(line, space)
+    if length is not None:
+        return f"{length:.1f} mm"
+    if any(step is not None for step in space.steps[-2:]):
+        return ""
+    pixels = length_of(line, Space(steps=(1.0,) * len(space.steps)))
+    return f"{pixels:.0f} px"
+
+
 def _rounded(place: Any) -> tuple[float, ...]:
     return tuple(round(float(value), _DIGITS) for value in place)
+
+
+_drawn: WeakKeyDictionary[Session, DrawnLines] = WeakKeyDictionary()

@@ -19,7 +19,7 @@ from napari_medseg.data.forms import update_form
 from napari_medseg.errors import ConfigError
 from napari_medseg.measure.structures import has_parts
 from napari_medseg.measure.thickness import ThicknessMap
-from napari_medseg.widgets.drawn_lines import DrawnLines
+from napari_medseg.widgets.drawn_lines import drawn_lines_of
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.layer_box import LabelsLayerBox
@@ -61,7 +61,7 @@ class MeasurePanel(QWidget):
         self.session = session or session_of(napari_viewer)
         self.notice = Notice()
         self.layers = LabelsLayerBox(self.session.viewer)
-        self.lines = DrawnLines(self.session, self)
+        self.lines = drawn_lines_of(self.session)
         self.findings: Findings | None = None
         self._layer: Labels | None = None
         self._map_layer: ImageLayer | None = None

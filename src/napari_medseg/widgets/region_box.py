@@ -6,15 +6,13 @@ slices; removing rectangles at an end makes it shorter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer, Shapes
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_medseg.data.forms import REGION_BOX, region_box_of, update_form
 from napari_medseg.data.regions import mask_box
@@ -25,12 +23,11 @@ from napari_medseg.widgets._layers import spatial_kwargs
 from napari_medseg.widgets.jobs import explain_error
 from napari_medseg.widgets.layer_images import layer_spatial_shape
 from napari_medseg.widgets.session import Session
+from napari_medseg.widgets.settling import Settling
 
 _COLOR = "#f0e442"
 #: Of the lines, in pixels of the image.
 _WIDTH = 0.4
-#: Milliseconds after the last change until the box is taken from the rectangles.
-_SETTLED = 150
 
 
 class RegionBox(QObject):
@@ -45,11 +42,8 @@ class RegionBox(QObject):
         self._layer: Shapes | None = None
         self._beside: ImageLayer | None = None
         self._box: Box | None = None
-        self._is_held = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_SETTLED)
-        self._timer.timeout.connect(self._settle)
+        self._settling = Settling(self)
+        self._settling.settled.connect(self._settle)
         session.case_changed.connect(self._follow_case)
         session.viewer.layers.events.removed.connect(self._on_removed)
         self._follow_case(session.case)
@@ -105,8 +99,7 @@ class RegionBox(QObject):
             **spatial_kwargs(image),
         )
         self._fill()
-        self._layer.events.data.connect(self._on_data)
-        self._layer.mouse_drag_callbacks.append(self._while_held)
+        self._settling.watch(self._layer)
         if box is not None and active is not None:
             # What was worked with stays in hand.
             viewer.layers.selection.active = active
@@ -124,24 +117,10 @@ class RegionBox(QObject):
                 )
         layer.selected_data = set()
 
-    def _on_data(self) -> None:
-        self._timer.start()
-
-    def _while_held(self, layer: Shapes, event: Any) -> Iterator[None]:
-        """Know when a button of the mouse is held over the layer (napari's hook)."""
-        self._is_held = True
-        yield
-        while event.type == "mouse_move":
-            yield
-        self._is_held = False
-
     def _settle(self) -> None:
-        """Take the box from the rectangles, once no button is held."""
+        """Take the box from the rectangles."""
         layer, image = self._layer, self._beside
         if layer is None or image is None:
-            return
-        if self._is_held:
-            self._timer.start()
             return
         shape = layer_spatial_shape(image)
         box = box_of_rectangles([np.asarray(corners) for corners in layer.data], self._box, shape)
@@ -170,7 +149,8 @@ class RegionBox(QObject):
         """Show the box that is kept with the case on screen."""
         self._drop_layer()
         opened, dataset = self._session.open, self._session.dataset
-        if case is not None and opened is not None and dataset is not None:
+        # In ultrasound the box is the scan region (`scan_box`).
+        if case is not None and opened is not None and dataset is not None and dataset.info.kind != "ultrasound":
             try:
                 box = region_box_of(dataset.path, case.case)
             except MedsegError as error:
@@ -182,8 +162,7 @@ class RegionBox(QObject):
         self.changed.emit()
 
     def _drop_layer(self) -> None:
-        self._timer.stop()
-        self._is_held = False
+        self._settling.watch(None)
         layer, self._layer, self._beside, self._box = self._layer, None, None, None
         if layer is not None and layer in self._session.viewer.layers:
             self._session.viewer.layers.remove(layer)

@@ -47,6 +47,8 @@ class Session(QObject):
         A panel is to be shown: its name, e.g. ``"Train"``; the Workspace listens.
     keys_asked
         The sheet of keys is to be shown; no arguments.
+    form_asked
+        The form of the case on screen is to be answered; no arguments.
     told
         Something happened that a key asked for: one sentence (`tell`).
     trouble
@@ -61,6 +63,7 @@ class Session(QObject):
     model_changed = Signal(object)
     panel_asked = Signal(str)
     keys_asked = Signal()
+    form_asked = Signal()
     told = Signal(str)
     trouble = Signal(str, str)
 
@@ -212,16 +215,20 @@ class Session(QObject):
         self._dataset.update_case(case_id, revision=self._dataset.case(case_id).revision, **fields)
         self.cases_changed.emit()
 
-    def step(self, by: int) -> None:
-        """Open the case that stands `by` places after (before, if negative) the present one in `order`."""
-        if not self.order:
+    def step(self, by: int, *, within_group: bool = False) -> None:
+        """Open the case that stands `by` places after (before, if negative) the present one in `order`.
+
+        `within_group` passes over cases of other patients.
+        """
+        order, present = self.order, self.case
+        if within_group and self._dataset is not None and present is not None:
+            order = tuple(each for each in order if self._dataset.case(each).group == present.group != "")
+        if not order:
             return
-        present = self.case.case if self.case is not None else ""
-        if present in self.order:
-            place = min(max(self.order.index(present) + by, 0), len(self.order) - 1)
-        else:
-            place = 0
-        self.open_case(self.order[place])
+        place = 0
+        if present is not None and present.case in order:
+            place = min(max(order.index(present.case) + by, 0), len(order) - 1)
+        self.open_case(order[place])
 
     def open_next_todo(self) -> bool:
         """Open the next case of the list that is to do, from the one on screen on, then from the top; False: none."""

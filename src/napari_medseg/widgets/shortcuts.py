@@ -19,10 +19,13 @@ from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QShortcut, QWidget
 from napari_medseg.structures import Case, DatasetInfo, MaskClass, TagClass
 from napari_medseg.widgets.aspect import is_true_aspect, switch_aspect
 from napari_medseg.widgets.curve_suggesting import suggest
+from napari_medseg.widgets.drawn_lines import drawn_lines_of
 from napari_medseg.widgets.jobs import explain_error
 from napari_medseg.widgets.ortho_views import toggle_planes
 from napari_medseg.widgets.regions import complete_region
+from napari_medseg.widgets.scan_box import ScanBox, is_ultrasound_case, scan_box_of
 from napari_medseg.widgets.session import Session, session_of
+from napari_medseg.widgets.smart_contour import smart_contour_of
 from napari_medseg.widgets.volume_tools import VolumeTools
 from napari_medseg.widgets.window import main_window
 from napari_medseg.widgets.windowing import KEYS as WINDOW_KEYS
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 KEYS = (
     ("Alt+1 … 9", "give the tag, or draw the class, with this number"),
     ("Alt+0", "take the tag away"),
-    ("Alt+Left, Alt+Right", "previous, next case"),
+    ("Alt+Left, Alt+Right", "previous, next case; with Shift of the same patient"),
     ("Ctrl+Enter", "mark done, go to the next case to do"),
     ("Alt+N", "looked at, nothing there"),
     ("Alt+R", "region complete: the drawn shape, else what is in view"),
@@ -66,6 +69,13 @@ VOLUME_KEYS = (
     ("Ctrl+7", "window: as the file says"),
     ("Alt+K, Alt+D", "keep, delete the part under the pointer"),
 )
+ULTRASOUND_KEYS = (
+    ("Alt+B", "correct the scan region; Ctrl+Z takes a change back"),
+    ("Alt+S", "outline from a rough ellipse: a preview"),
+    ("Alt+Y, Alt+X", "accept, discard the preview"),
+    ("Alt+L", "calipers: draw a diameter"),
+    ("Alt+F", "TI-RADS form: digits answer, Enter ends"),
+)
 NAPARI_KEYS = (
     ("P / 2", "brush"),
     ("F / 4", "fill"),
@@ -76,7 +86,7 @@ NAPARI_KEYS = (
 )
 #: The sheet's two columns.
 _SHEET = (
-    (("napari-medseg", KEYS), ("Labels layer", NAPARI_KEYS)),
+    (("napari-medseg", KEYS), ("Labels layer", NAPARI_KEYS), ("Ultrasound", ULTRASOUND_KEYS)),
     (("OCT curves", CURVE_KEYS), ("Volumes", VOLUME_KEYS)),
 )
 
@@ -106,13 +116,15 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
     work: dict[str, Callable[[], None]] = {
         "Alt+Left": lambda: session.step(-1),
         "Alt+Right": lambda: session.step(1),
+        "Alt+Shift+Left": lambda: session.step(-1, within_group=True),
+        "Alt+Shift+Right": lambda: session.step(1, within_group=True),
         "Ctrl+Return": session.finish_case,
         "Ctrl+Enter": session.finish_case,
         "Alt+N": lambda: _mark_empty(session),
         "Alt+R": lambda: complete_region(session),
         "Alt+A": lambda: switch_aspect(session.viewer, not is_true_aspect(session.viewer.layers)),
-        "Ctrl+Z": lambda: _labels_to_undo(session).undo(),
-        "Ctrl+Shift+Z": lambda: _labels_to_undo(session).redo(),
+        "Ctrl+Z": lambda: _in_hand(session).undo(),
+        "Ctrl+Shift+Z": lambda: _in_hand(session).redo(),
         "Alt+0": lambda: set_tag(session, ""),
         **{f"Alt+{n}": partial(choose, session, n) for n in range(1, 10)},
     }
@@ -133,17 +145,31 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Alt+K": partial(_on_open_volume, session, VolumeTools.keep_part),
         "Alt+D": partial(_on_open_volume, session, VolumeTools.remove_part),
     }
+    ultrasound_work: dict[str, Callable[[], None]] = {
+        "Alt+B": lambda: scan_box_of(session).correct(),
+        "Alt+S": lambda: smart_contour_of(session).start(),
+        "Alt+Y": lambda: smart_contour_of(session).accept(),
+        "Alt+X": lambda: smart_contour_of(session).discard(),
+        "Alt+L": lambda: drawn_lines_of(session).draw(),
+        "Alt+F": session.form_asked.emit,
+    }
     # What a slice hands on to the next one are curves in OCT, labels in other volumes.
     work |= {"Alt+PgDown": partial(_carry_on, session, 1), "Alt+PgUp": partial(_carry_on, session, -1)}
     # Images without a case have windows too.
     for name, keys in WINDOW_KEYS.items():
         _shortcut(session, keys, partial(choose_preset, session, name))
-    for keys, action in (work | curve_work | volume_work).items():
-        shortcut = _shortcut(session, keys, action)
-        # Without a case on screen, or one with curves, the keys stay napari's.
-        enable = partial(_enable, shortcut, session, keys in curve_work, keys in volume_work)
-        enable(session.case)
-        session.case_changed.connect(enable)
+    for actions, applies in (
+        (work, _always),
+        (curve_work, _has_curves),
+        (volume_work, _has_volume),
+        (ultrasound_work, is_ultrasound_case),
+    ):
+        for keys, action in actions.items():
+            shortcut = _shortcut(session, keys, action)
+            # Without a case on screen, or one of another kind, the keys stay napari's, or another tool's.
+            enable = partial(_enable, shortcut, session, applies)
+            enable(session.case)
+            session.case_changed.connect(enable)
 
 
 def _shortcut(session: Session, keys: str, action: Callable[[], None]) -> QShortcut:
@@ -153,10 +179,20 @@ def _shortcut(session: Session, keys: str, action: Callable[[], None]) -> QShort
     return shortcut
 
 
-def _enable(shortcut: QShortcut, session: Session, for_curves: bool, for_volumes: bool, case: Case | None) -> None:
-    has_curves = session.open is not None and session.open.curves is not None
-    has_tools = session.open is not None and session.open.volume is not None
-    shortcut.setEnabled(case is not None and (has_curves or not for_curves) and (has_tools or not for_volumes))
+def _enable(shortcut: QShortcut, session: Session, applies: Callable[[Session], bool], case: Case | None) -> None:
+    shortcut.setEnabled(case is not None and applies(session))
+
+
+def _always(_: Session) -> bool:
+    return True
+
+
+def _has_curves(session: Session) -> bool:
+    return session.open is not None and session.open.curves is not None
+
+
+def _has_volume(session: Session) -> bool:
+    return session.open is not None and session.open.volume is not None
 
 
 def _carry_on(session: Session, by: int) -> None:
@@ -207,8 +243,10 @@ def _mark_empty(session: Session) -> None:
         session.open.mark_empty()
 
 
-def _labels_to_undo(session: Session) -> Labels:
-    """The labels that are being edited: the active Labels layer, else those of the case."""
+def _in_hand(session: Session) -> Labels | ScanBox:
+    """What undo means: the scan region while its rectangle is active, the active labels, else those of the case."""
+    if is_ultrasound_case(session) and scan_box_of(session).is_in_hand:
+        return scan_box_of(session)
     active = session.viewer.layers.selection.active
     if isinstance(active, Labels) or session.labels is None:
         return active

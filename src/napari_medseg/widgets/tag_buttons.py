@@ -12,10 +12,12 @@ from napari_medseg.structures import TagClass
 from napari_medseg.widgets.icons import color_icon
 
 _COLUMNS = 2
+#: Widest words in pixels, key and all, with which two columns fit the Workspace.
+_WIDEST = 128
 
 
 class TagButtons(QWidget):
-    """Buttons in two columns, each with colour, name and key."""
+    """Buttons in two columns, each with colour, name and key; in one where names are long."""
 
     #: A tag was clicked; the one that was set already is taken away: its name, or an empty string.
     chosen = Signal(str)
@@ -45,11 +47,14 @@ class TagButtons(QWidget):
         self.buttons = {}
         self._grid.removeWidget(self.field)
         self.field.setVisible(False)
-        for place, (tag, key) in enumerate(zip(tags, keys, strict=True)):
-            made = QPushButton(color_icon(tag.color), tag.name)
+        metrics = self.fontMetrics()
+        texts = [f"{tag.name}   {key}".strip() for tag, key in zip(tags, keys, strict=True)]
+        columns = _COLUMNS if all(metrics.horizontalAdvance(text) <= _WIDEST for text in texts) else 1
+        for place, (tag, text) in enumerate(zip(tags, texts, strict=True)):
+            made = QPushButton(color_icon(tag.color), text)
             made.setCheckable(True)
             made.setObjectName(f"tag_{tag.name}")
-            made.setToolTip(f"{tag.name}   {key}".strip() + "\nRight-click: rename, change colour")
+            made.setToolTip(f"{text}\nRight-click: rename, change colour")
             made.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
             made.customContextMenuRequested.connect(lambda place, tag=tag: self._menu(tag).popup(QCursor.pos()))
             made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -61,11 +66,9 @@ class TagButtons(QWidget):
                 f"QPushButton:checked {{ border-color: {tag.color}; font-weight: bold; }}"
             )
             made.clicked.connect(lambda checked, name=tag.name: self.chosen.emit(name if checked else ""))
-            if key:
-                made.setText(f"{tag.name}   {key}")
             self.buttons[tag.name] = made
-            self._grid.addWidget(made, place // _COLUMNS, place % _COLUMNS)
-        self._grid.addWidget(self.field, self._grid.rowCount(), 0, 1, _COLUMNS)
+            self._grid.addWidget(made, place // columns, place % columns)
+        self._grid.addWidget(self.field, self._grid.rowCount(), 0, 1, columns)
 
     def show_tag(self, name: str) -> None:
         """Mark the case's tag."""
