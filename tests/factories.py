@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from napari_medseg.data.synthetic_oct import CLASSES, SURFACES, bscan
-from napari_medseg.structures import DatasetInfo, Image, MaskClass, TagClass, TrainingCase, TrainingSet
+from napari_medseg.data.synthetic_ultrasound import LESIONS, frame
+from napari_medseg.data.synthetic_ultrasound import TAGS as FRAME_TAGS
+from napari_medseg.structures import (
+    DatasetInfo,
+    Image,
+    MaskClass,
+    TagClass,
+    TrainingCase,
+    TrainingSet,
+    UltrasoundScan,
+)
 
 INFO = DatasetInfo(
     name="synthetic",
@@ -170,3 +180,49 @@ def lesion_set(
     cases += [lesion_case(100 + i, split="val", shape=shape, **options) for i in range(val)]
     cases += [lesion_case(200 + i, split="test", shape=shape, **options) for i in range(test)]
     return TrainingSet(info=LESION_INFO, cases=tuple(cases))
+
+
+def frame_case(
+    index: int,
+    *,
+    split: str = "train",
+    lesion: str | None = None,
+    box: tuple[tuple[int, int], ...] | None = None,
+    frames: int = 0,
+    device: str = "",
+) -> TrainingCase:
+    """A made-up ultrasound frame, or a cine of `frames` of them; its class is that of its index."""
+    lesion = lesion or LESIONS[index % len(LESIONS)]
+    made = [frame(lesion, rows=144, columns=192, seed=100 * index + i).pixels for i in range(max(1, frames))]
+    image = Image(
+        levels=(np.stack(made) if frames else made[0],),
+        axes="tyx" if frames else "yx",
+        kind="ultrasound",
+        name=f"frame{index:03d}",
+        ultrasound=UltrasoundScan(device=device),
+    )
+    return TrainingCase(
+        case=f"frame{index:03d}",
+        group=f"patient{index:03d}",
+        source="",
+        split=split,
+        tag=lesion,
+        grade=None,
+        has_mask=False,
+        load_image=lambda: image,
+        load_labels=lambda: None,
+        image_hash=hashlib.sha256(f"{index}{frames}".encode()).hexdigest(),
+        content_hash=hashlib.sha256(f"{index}{split}{lesion}{box}{frames}".encode()).hexdigest(),
+        box=box,
+    )
+
+
+FRAME_INFO = DatasetInfo(name="frames", kind="ultrasound", tags=FRAME_TAGS)
+
+
+def frame_set(train: int = 8, val: int = 4, test: int = 4) -> TrainingSet:
+    """A small set of made-up ultrasound frames of four classes."""
+    cases = [frame_case(i) for i in range(train)]
+    cases += [frame_case(100 + i, split="val") for i in range(val)]
+    cases += [frame_case(200 + i, split="test") for i in range(test)]
+    return TrainingSet(info=FRAME_INFO, cases=tuple(cases))

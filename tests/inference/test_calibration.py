@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from napari_medseg.inference.calibration import (
     FEWEST,
+    NEVER,
     at_temperature,
     fit_grade_temperature,
     fit_tag_temperature,
@@ -69,4 +70,4 @@ def test_answers_are_sure_from_the_lowest_confidence_that_keeps_the_promise(n, s
     right = rng.random(n) < confidence
     kept = {float(c): right[confidence >= c].mean() for c in np.unique(confidence) if (confidence >= c).sum() >= FEWEST}
     wanted = [c for c, accuracy in kept.items() if accuracy >= share - 1e-12]
-    assert sure_from(confidence, right, share) == (min(wanted) if wanted else None)
+    assert sure_from(confidence, right, share) == (None if n < FEWEST else min(wanted, default=NEVER))

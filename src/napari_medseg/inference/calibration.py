@@ -15,6 +15,8 @@ Floats = npt.NDArray[np.float64]
 
 #: Fewest cases that a temperature is fitted to; fewer say more of themselves than of the next one.
 FEWEST = 10
+#: A confidence that no answer reaches.
+NEVER = 2.0
 #: Temperatures that are tried lie between 1 / 20 and 20.
 _WIDEST = math.log(20.0)
 _LEAST = 1e-6
@@ -104,16 +106,18 @@ def sure_from(confidence: Floats, right: npt.NDArray[np.bool_], share: float) ->
 
     Returns
     -------
-    The lowest confidence of a case from which on at least `share` of the answers were right; None where there is none
-    that keeps `FEWEST` cases.
+    The lowest confidence of a case from which on at least `share` of the answers were right; `NEVER` where there is
+    none that keeps `FEWEST` cases; None with fewer than `FEWEST` cases.
     """
+    if len(confidence) < FEWEST:
+        return None
     order = np.argsort(-confidence, kind="stable")
     sorted_confidence, kept = confidence[order], np.arange(1, len(order) + 1)
-    shares = np.cumsum(right[order]) / np.maximum(kept, 1)
+    shares = np.cumsum(right[order]) / kept
     # Cases of one confidence are kept together or not at all.
-    ends = np.append(sorted_confidence[1:] < sorted_confidence[:-1], True) if len(order) else np.zeros(0, bool)
+    ends = np.append(sorted_confidence[1:] < sorted_confidence[:-1], True)
     good = np.flatnonzero(ends & (kept >= FEWEST) & (shares >= share))
-    return float(sorted_confidence[good[-1]]) if good.size else None
+    return float(sorted_confidence[good[-1]]) if good.size else NEVER
 
 
 def _best_temperature(surprise: Callable[[float], float]) -> float:

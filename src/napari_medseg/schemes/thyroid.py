@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from napari_medseg.models.compute import Compute
     from napari_medseg.training.stage import Stage, StageResult
 
-#: Classes of the source, in Latin letters; any other list will do.
-LESION_TYPES = ("nodular goitre", "follicular tumour", "papillary carcinoma", "medullary carcinoma")
 #: Fewer training groups of a class than this say more of themselves than of the class.
 _FEW_GROUPS = 5
 _MULTIPLE = 32

@@ -30,7 +30,7 @@ class Sureness:
     temperature
         Divides the logits; None where probabilities were not calibrated.
     sure_from
-        How probable a class must be to be believed; None where nothing was set.
+        How probable a class must be to be believed, above 1 where no answer is; None with too few validation cases.
     """
 
     temperature: float | None = None

@@ -213,7 +213,7 @@ class ThyroidParts:
     def trained(self, network: XceptionClassifier, scores: Mapping[str, float]) -> Trained:
         """The scheme's result, calibrated on the validation cases."""
         sureness = self.sureness(network)
-        found = {"temperature": sureness.temperature, "sure_from": sureness.sure_from}
+        temperature = sureness.temperature
         return Trained(
             tensors={f"network.{name}": tensor for name, tensor in network.state_dict().items()},
             classes=(),
@@ -222,10 +222,11 @@ class ThyroidParts:
                 "intensity": self.intensity.to_json(),
                 "colors": [tag.color for tag in self.tags],
                 "devices": {key: format_region(box) for key, box in self.focus.devices.items()},
-                **found,
+                "temperature": temperature,
+                "sure_from": sureness.sure_from,
             },
             expects={"axes": "yx", "channels": self.intensity.channels},
-            scores={**scores, **{name: value for name, value in found.items() if value is not None}},
+            scores={**scores, **({} if temperature is None else {"temperature": temperature})},
         )
 
     def _scorer(self) -> TagScorer:
