@@ -23,6 +23,7 @@ def add_parser(subparsers: Any) -> None:
     _add_action(actions, "info", _info, "what a data set holds")
     check = _add_action(actions, "check", _check, "list every fault with its row and its mend")
     check.add_argument("--repair", action="store_true", help="first mend what a crash or an old table left")
+    check.add_argument("--duplicates", action="store_true", help="also name nearly equal images of different groups")
     split = _add_action(actions, "split", _split, "draw train, val and test by group into the table")
     export = _add_action(actions, "export", _export, "labels of all finished cases for other programs, a file each")
     export.add_argument("--out", required=True, metavar="DIR")
@@ -30,6 +31,9 @@ def add_parser(subparsers: Any) -> None:
         "--format", choices=("nifti", "seg", "tiff", "zarr"), default="nifti", help="seg: DICOM SEG of DICOM series"
     )
     split.add_argument("--fractions", type=_numbers, default=None, metavar="A,B,C", help="default: 0.6,0.2,0.2")
+    split.add_argument(
+        "--group-duplicates", action="store_true", help="first give cases with nearly equal images one group"
+    )
     split.add_argument("--seed", type=int, default=0)
     split.add_argument("--redraw", action="store_true", help="draw cases that have a split anew as well")
 
@@ -215,7 +219,12 @@ def _check(args: argparse.Namespace) -> Result:
     from napari_medseg.data.repairing import repair
 
     mended = repair(Path(args.path).absolute()) if args.repair else []
-    faults = check(Dataset.open(args.path))
+    dataset = Dataset.open(args.path)
+    faults = check(dataset)
+    if args.duplicates:
+        from napari_medseg.data.similar_cases import duplicate_faults, similar_cases
+
+        faults += duplicate_faults(dataset, similar_cases(dataset))
     errors = sum(fault.severity == "error" for fault in faults)
     document = {
         "path": str(args.path),
@@ -233,8 +242,14 @@ def _split(args: argparse.Namespace) -> Result:
     from napari_medseg.data.splitting import FRACTIONS
 
     dataset = Dataset.open(args.path)
+    remarks = []
+    if args.group_duplicates:
+        from napari_medseg.data.similar_cases import group_duplicates
+
+        changed = group_duplicates(dataset)
+        remarks = [f"{name}: group is now '{group}'" for name, group in changed.items()]
     dataset.split(args.fractions or FRACTIONS, args.seed, redraw=args.redraw)
-    return _described(dataset, "Split")
+    return _with_remarks(_described(dataset, "Split"), remarks)
 
 
 def _export(args: argparse.Namespace) -> Result:

@@ -11,6 +11,7 @@ from typing import get_args
 from napari_medseg.data.checking import check
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.label_files import label_facts
+from napari_medseg.data.similar_cases import divided_duplicates, divided_fault
 from napari_medseg.data.training_set import training_set
 from napari_medseg.errors import MedsegError
 from napari_medseg.schemes import SCHEMES, Scheme, SchemeConfig
@@ -82,6 +83,7 @@ def check_data(
         faults = faults or [Fault(text=str(error), where=str(folder))]
         return DataCheck(counts={}, feeds={}, faults=tuple(faults))
     faults += [fault for fault in scheme.check(config, data) if fault not in faults]
+    faults += divided_fault(data, divided_duplicates(data, progress)) if data.info.kind == "ultrasound" else []
     return DataCheck(
         counts=count_cases(dataset, data, progress),
         feeds={other.title: _obstacle(other, data, config) for other in SCHEMES.values()},
