@@ -82,7 +82,7 @@ def test_series_can_be_chosen(desk, qtbot, tmp_path):
         writer.write(np.full((32, 48), 9, np.uint8))
     look(qtbot, panel, tmp_path / "two.ome.tif")
     assert panel.series.count() == 2
-    panel._change_series(1)
+    panel.series.setCurrentRow(1)
     qtbot.waitUntil(lambda: panel.image is not None, timeout=15_000)
     qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
     assert viewer.layers[0].data.shape == (32, 48)
@@ -169,7 +169,7 @@ def test_what_was_typed_and_chosen_becomes_cells_of_the_case(desk, qtbot, e2e, t
     look(qtbot, panel, e2e)
     panel.missing.oct["x"].setText("11.5")
     qtbot.mouseClick(panel.add, Qt.MouseButton.LeftButton)
-    panel._change_series(1)
+    panel.series.setCurrentRow(1)
     qtbot.waitUntil(lambda: panel.image is not None, timeout=15_000)
     qtbot.mouseClick(panel.add, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(panel.add, Qt.MouseButton.LeftButton)
@@ -198,7 +198,7 @@ def test_the_scanners_layers_become_a_draft_where_they_are_asked_for(desk, qtbot
     assert (case.status, case.origin) == ("draft", "model:device")
     assert {surface.name for surface in dataset.info.surfaces} == {"ILM", "BM"}
     assert (dataset.read_labels(case)[:, 21:40] == 1).all()
-    panel._change_series(1)
+    panel.series.setCurrentRow(1)
     qtbot.waitUntil(lambda: panel.image is not None, timeout=15_000)
     assert panel.device_layers.isHidden(), "this scan has no layers"
 
@@ -225,10 +225,10 @@ def test_a_ct_series_is_chosen_by_its_description_and_shown_in_a_window(desk, qt
     write_series(tmp_path / "a", voxels(6), SeriesDescription="Abdomen venous")
     write_series(tmp_path / "b", voxels(4), SeriesDescription="Thorax", step=(0.0, 0.3, 1.2))
     look(qtbot, panel, tmp_path)
-    offered = [panel.series.itemText(index) for index in range(panel.series.count())]
+    offered = [panel.series.item(index).text() for index in range(panel.series.count())]
     assert [name.split(",")[0] for name in offered] == ["Abdomen venous", "Thorax"]
     assert panel.hu_window.currentText() == "as the file says (50 / 350)"
-    panel._change_series(1)
+    panel.series.setCurrentRow(1)
     qtbot.waitUntil(lambda: panel.image is not None, timeout=15_000)
     assert "gantry tilt" in panel.warnings.text()
     panel.hu_window.setCurrentIndex(panel.hu_window.findText("lung (-600 / 1500)"))
@@ -250,3 +250,65 @@ def test_slices_of_one_series_are_one_image(desk, qtbot, tmp_path):
     qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
     (layer,) = viewer.layers
     np.testing.assert_array_equal(np.asarray(layer.data), voxels(6))
+
+
+def test_choices_of_an_uneven_series_are_told_in_full_and_clicked(desk, qtbot, tmp_path):
+    viewer, panel = desk
+    viewer.window._qt_window.show()
+    panel.setFixedWidth(340)
+    depths = [0.0, 5.0, 10.0, 15.0, 20.0, 22.5, 25.0, 27.5, 30.0, 32.5]
+    write_series(tmp_path / "ct", voxels(10), positions=[(0.0, 0.0, z) for z in depths])
+    look(qtbot, panel, tmp_path / "ct")
+    offered = [panel.series.item(row).text() for row in range(panel.series.count())]
+    kinds = ["all slices", "resampled to even distances", "even part from 20.0 to 32.5 mm", "from 0.0 to 20.0 mm"]
+    assert [kind in name for kind, name in zip(kinds, offered, strict=True)] == [True] * 4
+    assert "heights and volumes are not known" in panel.warnings.words
+    # Nothing is cut off: every row is as high as its words need at the width that they have.
+    metrics = panel.series.fontMetrics()
+    needed = metrics.boundingRect(0, 0, 300, 999, Qt.TextFlag.TextWordWrap, offered[1]).height()
+    assert panel.series.visualItemRect(panel.series.item(1)).height() >= needed
+    center = panel.series.visualItemRect(panel.series.item(2)).center()
+    qtbot.mouseClick(panel.series.viewport(), Qt.MouseButton.LeftButton, pos=center)
+    qtbot.waitUntil(lambda: panel.image is not None and panel.image.series == 2, timeout=15_000)
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    (layer,) = viewer.layers
+    np.testing.assert_array_equal(np.asarray(layer.data), voxels(10)[4:])
+    assert layer.scale == pytest.approx([2.5, 0.75, 0.5])
+
+
+def test_further_files_are_read_while_the_window_goes_on(desk, qtbot, tmp_path):
+    viewer, panel = desk
+    for name in "abc":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((16, 16), np.uint8))
+    look(qtbot, panel, *sorted(tmp_path.iterdir()))
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    assert not panel.load.isEnabled()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=15_000)
+    assert panel.load.isEnabled()
+    assert panel.notice.words == "Loaded 3 images."
+
+
+def test_a_further_file_that_is_damaged_is_told_and_the_first_can_still_be_loaded(desk, qtbot, tmp_path):
+    viewer, panel = desk
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((16, 16), np.uint8))
+    (tmp_path / "b.tif").write_bytes(b"no picture")
+    look(qtbot, panel, tmp_path / "a.tif", tmp_path / "b.tif")
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "b.tif" in panel.notice.words, timeout=15_000)
+    assert panel.load.isEnabled()
+    assert len(viewer.layers) == 0
+
+
+def test_a_stack_without_voxel_size_asks_for_both_distances(desk, qtbot, tmp_path):
+    viewer, panel = desk
+    look(qtbot, panel, write_series(tmp_path / "ct", voxels(6), spacing=(0.0, 0.0)))
+    assert "no size" in panel.warnings.words
+    panel.spacing.setText("0.8")
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    assert "belong together" in panel.notice.words
+    panel.missing.between.setText("2,5")
+    qtbot.mouseClick(panel.load, Qt.MouseButton.LeftButton)
+    (layer,) = viewer.layers
+    assert tuple(layer.scale) == (2.5, 0.8, 0.8)
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert panel.missing.columns(panel.image) == {"spacing": "2.5,0.8,0.8"}

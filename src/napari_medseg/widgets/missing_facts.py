@@ -34,6 +34,10 @@ class MissingFacts(QWidget):
         self._one = QWidget()
         self._one.setLayout(row(self.spacing, self.unit, stretch=self.spacing))
         self._form.addRow("Pixel size", self._one)
+        self.between = QLineEdit()
+        self.between.setObjectName("spacing_between")
+        self.between.setPlaceholderText("unknown: type it in the same unit")
+        self._form.addRow("Between slices", self.between)
         self.oct: dict[str, QLineEdit] = {}
         for axis, (name, example) in _OCT_AXES.items():
             edit = QLineEdit()
@@ -55,7 +59,12 @@ class MissingFacts(QWidget):
         is_oct = image is not None and image.kind == "oct"
         missing = "" if image is None else _missing_axes(image)
         self.spacing.clear()
-        self._form.setRowVisible(self._one, image is not None and image.spacing is None and not is_oct)
+        self.between.clear()
+        asks_size = image is not None and image.spacing is None and not is_oct
+        self._form.setRowVisible(self._one, asks_size)
+        is_stack = image is not None and "z" in image.spatial_axes
+        self._form.setRowVisible(self.between, asks_size and is_stack)
+        self.unit.setCurrentIndex(self.unit.findData("millimeter" if is_stack else "micrometer"))
         suggested = {} if image is None else _suggested(image)
         for axis, edit in self.oct.items():
             self._form.setRowVisible(edit, is_oct and axis in missing)
@@ -97,9 +106,17 @@ class MissingFacts(QWidget):
         """Millimetres per axis (`with_spacing`), none where nothing was typed."""
         if image.kind == "oct":
             return self._oct_steps(image)
-        step = _length(self.spacing.text())
+        if image.spacing is not None:
+            return ()
+        step, between = _length(self.spacing.text()), _length(self.between.text())
+        is_stack = "z" in image.spatial_axes
+        if is_stack and (step is None) != (between is None):
+            raise ConfigError("Pixel size and distance between slices belong together: type both, or leave both empty.")
+        if step is None:
+            return ()
         factor = millimeters(self.unit.currentData()) or 1.0
-        return () if step is None or image.spacing is not None else (step * factor,) * len(image.spatial_axes)
+        steps = dict.fromkeys(image.spatial_axes, step) | ({"z": between or step} if is_stack else {})
+        return [steps[axis] * factor for axis in image.spatial_axes]
 
     def _oct_steps(self, image: Image) -> Sequence[float]:
         missing = _missing_axes(image)

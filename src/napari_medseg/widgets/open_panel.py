@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import napari
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QMenu, QPushButton, QWidget
@@ -13,7 +14,7 @@ from napari_medseg.hooks import image_layers
 from napari_medseg.io import read
 from napari_medseg.io.volume.dicom import one_per_series
 from napari_medseg.io.volume.presets import contrast_limits, default_limits, windows_of
-from napari_medseg.structures import Image, Kind
+from napari_medseg.structures import Image, Kind, Progress
 from napari_medseg.widgets._layers import show_window
 from napari_medseg.widgets.adding import add_files
 from napari_medseg.widgets.aspect import set_true_aspect, switch_aspect
@@ -25,6 +26,7 @@ from napari_medseg.widgets.look import SentenceLabel
 from napari_medseg.widgets.missing_facts import MissingFacts
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import button, heading, panel_layout, row, words
+from napari_medseg.widgets.series_list import SeriesList
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.window import real_viewer
 from napari_medseg.widgets.windowing import remembered_window
@@ -44,6 +46,8 @@ class OpenPanel(QWidget):
         self.viewer = real_viewer(napari_viewer)
         self.session = session_of(self.viewer)
         self.notice = Notice()
+        #: What was dropped or chosen, and of it what is read: one file per DICOM series.
+        self._given: tuple[Path, ...] = ()
         self.paths: tuple[Path, ...] = ()
         self.image: Image | None = None
         self._job: ThreadJob | None = None
@@ -73,16 +77,15 @@ class OpenPanel(QWidget):
         self.title = heading("")
         self._facts = QFormLayout()
         self._facts.setVerticalSpacing(3)
-        self.series = QComboBox()
-        self.series.setObjectName("series")
-        self.series.activated.connect(self._change_series)
+        self.series = SeriesList()
+        self.series.picked.connect(lambda index: self._look_at(series=index))
         self.kind = QComboBox()
         self.kind.setObjectName("kind")
         self.kind.addItem("what the file says", None)
         self.kind.addItem("OCT: B-scans of the retina", "oct")
         self.kind.addItem("CT: Hounsfield units", "ct")
         self.kind.addItem("MR", "mr")
-        self.kind.activated.connect(lambda _: self.look_at(self.paths))
+        self.kind.activated.connect(lambda _: self._look_at())
         self.hu_window = QComboBox()
         self.hu_window.setObjectName("window")
         self.hu_window.setToolTip("Which Hounsfield units are shown from black to white")
@@ -98,9 +101,9 @@ class OpenPanel(QWidget):
         self.warnings = SentenceLabel()
         layout.addWidget(self.title)
         layout.addLayout(self._facts)
+        layout.addWidget(self.series)
         choices = QFormLayout()
         choices.addRow("Kind", self.kind)
-        choices.addRow("Image", self.series)
         choices.addRow("Window", self.hu_window)
         self._choices = choices
         layout.addLayout(choices)
@@ -117,21 +120,49 @@ class OpenPanel(QWidget):
         """
         if not paths:
             return
+        if tuple(paths) != self._given:
+            self.kind.setCurrentIndex(self.kind.findData(self._usual_kind()))
+            self._show_image(None)
+        self._given = tuple(paths)
+        self._look_at(series)
+
+    def _look_at(self, series: int | None = None) -> None:
+        """Read the files anew, for another series or as another kind; what was found stays in view meanwhile."""
+        paths, kind = self._given, self.kind.currentData()
+        self.notice.clear()
+        self.image = None
+        self._update_buttons()
+        self._start(lambda _: _found_in(paths, kind, series), self._show_found)
+        self.drop.say(f"Looking at {paths[0].name}…")
+
+    def _start(self, work: Callable[[Progress], Any], then: Callable[[Any], None]) -> None:
+        """Do something in a thread, in place of what was under way."""
         if self._job is not None:
             self._job.cancel()
-        self.notice.clear()
-        paths = one_per_series(paths)
-        if tuple(paths) != self.paths:
-            self.kind.setCurrentIndex(self.kind.findData(self._usual_kind()))
-        self.paths, kind = tuple(paths), self.kind.currentData()
-        self._show_image(None)
-        self.drop.say(f"Looking at {paths[0].name}…")
-        self._job = ThreadJob(lambda _: read(paths[0], kind=kind, series=series))
-        self._job.result.connect(self._show_image)
-        self._job.failed.connect(self.notice.show_error)
-        self._job.finished.connect(self.drop.rest)
+        self._job = ThreadJob(work)
+        self._job.result.connect(then)
+        self._job.progress.connect(self._on_progress)
+        self._job.failed.connect(self._on_failed)
+        self._job.finished.connect(self._on_finished)
         self._job.end_with(self)
         self._job.start()
+
+    def _on_progress(self, done: int, total: int, text: str) -> None:
+        self.drop.say(text)
+
+    def _on_failed(self, text: str, details: str) -> None:
+        self._found.setVisible(self.image is not None)
+        self._update_buttons()
+        self.notice.show_error(text, details)
+
+    def _on_finished(self) -> None:
+        # One that was replaced ends after its successor began.
+        if self._job is not None and self._job.outcome is not None:
+            self.drop.rest()
+
+    def _show_found(self, found: tuple[tuple[Path, ...], Image]) -> None:
+        self.paths, image = found
+        self._show_image(image)
 
     def _show_image(self, image: Image | None) -> None:
         self.image = image
@@ -145,10 +176,8 @@ class OpenPanel(QWidget):
             self._facts.removeRow(0)
         for name, text in facts_of(image).items():
             self._facts.addRow(name, words(text))
-        self.series.clear()
-        self.series.addItems([name or f"{index + 1}" for index, name in enumerate(image.series_names)])
-        self.series.setCurrentIndex(image.series)
-        self._choices.setRowVisible(self.series, len(image.series_names) > 1)
+        self.series.setVisible(len(image.series_names) > 1)
+        self.series.offer(image.series_names, image.series)
         self._offer_windows(image)
         # Scanners' own files and slides say what they are.
         self._choices.setRowVisible(self.kind, image.kind == "image" or self.kind.currentData() is not None)
@@ -176,9 +205,6 @@ class OpenPanel(QWidget):
         self.add.setEnabled(self.image is not None and has_dataset)
         self.add.setToolTip("" if has_dataset else "Open a data set in the Cases panel first")
 
-    def _change_series(self, index: int) -> None:
-        self.look_at(self.paths, series=index)
-
     def _usual_kind(self) -> Kind | None:
         """What images of the open data set are, where files may leave it open."""
         dataset = self.session.dataset
@@ -188,9 +214,19 @@ class OpenPanel(QWidget):
     def _load(self) -> None:
         if self.image is None:
             return
-        kind = self.kind.currentData()
-        chosen = self.missing.completed(self.image)
-        images = [chosen, *(self.missing.completed(read(path, kind=kind)) for path in self.paths[1:])]
+        first, kind, others = self.missing.completed(self.image), self.kind.currentData(), self.paths[1:]
+        if not others:
+            self._show_layers([first])
+            return
+        self.load.setEnabled(False)
+        self._start(lambda report: [first, *_read_all(others, kind, report)], self._load_all)
+
+    @shown_errors
+    def _load_all(self, images: Sequence[Image]) -> None:
+        self._update_buttons()
+        self._show_layers([images[0], *map(self.missing.completed, images[1:])])
+
+    def _show_layers(self, images: Sequence[Image]) -> None:
         for image in images:
             first, *others = (
                 getattr(self.viewer, f"add_{layer_type}")(data, **keywords)
@@ -203,7 +239,7 @@ class OpenPanel(QWidget):
         if any(image.kind == "oct" for image in images):
             set_true_aspect(self.viewer.layers, self.true_aspect.isChecked())
         self.viewer.reset_view()
-        self.notice.show_info(f"Loaded {chosen.name}." if len(images) == 1 else f"Loaded {len(images)} images.")
+        self.notice.show_info(f"Loaded {images[0].name}." if len(images) == 1 else f"Loaded {len(images)} images.")
 
     @shown_errors
     def _add(self) -> None:
@@ -246,3 +282,17 @@ class OpenPanel(QWidget):
     @shown_errors
     def _open_sample(self, key: str) -> None:
         self.viewer.open_sample("napari-medseg", key)
+
+
+def _found_in(paths: Sequence[Path], kind: Kind | None, series: int | None) -> tuple[tuple[Path, ...], Image]:
+    """The files without further slices of one series, and the image of the first."""
+    kept = one_per_series(paths)
+    return tuple(kept), read(kept[0], kind=kind, series=series)
+
+
+def _read_all(paths: Sequence[Path], kind: Kind | None, report: Progress) -> list[Image]:
+    images = []
+    for number, path in enumerate(paths, 1):
+        report(number - 1, len(paths), f"Reading {path.name}, {number} of {len(paths)}…")
+        images.append(read(path, kind=kind))
+    return images

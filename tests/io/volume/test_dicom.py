@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import pickle
 import shutil
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imagecodecs
@@ -19,6 +21,8 @@ from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, gener
 from napari_medseg.errors import MedsegError, ReadError
 from napari_medseg.hooks import image_layers
 from napari_medseg.io import describe, image_files, read
+from napari_medseg.io.oct.dicom import quiet
+from napari_medseg.io.volume.dicom_pixels import SliceLoader
 from napari_medseg.structures import Image
 
 from .writers import SECRETS, voxels, write_enhanced, write_series
@@ -411,3 +415,45 @@ def test_bits_that_do_not_count_are_ignored_and_signs_are_found(tmp_path: Path) 
         dataset.PixelData = (np.frombuffer(dataset.PixelData, np.uint16) & 0x0FFF).tobytes()
         dataset.save_as(path)
     _is(read(tmp_path), values)
+
+
+def test_a_file_that_changes_is_read_anew(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "ct", voxels(3))
+    np.testing.assert_array_equal(np.asarray(read(folder).data), voxels(3))
+    write_series(folder, voxels(3) + 7, intercept=-1000.0)
+    np.testing.assert_array_equal(np.asarray(read(folder).data), voxels(3) + 7)
+
+
+def test_a_slice_to_be_shown_does_not_wait_for_a_whole_stack(tmp_path: Path, monkeypatch) -> None:
+    image = read(write_series(tmp_path / "ct", voxels(6)))
+    decode, held, go_on = SliceLoader._decode, threading.Event(), threading.Event()
+
+    def slow(self: SliceLoader, index: int) -> np.ndarray:
+        if index == 0:
+            held.set()
+            assert go_on.wait(60)
+        return decode(self, index)
+
+    monkeypatch.setattr(SliceLoader, "_decode", slow)
+    with ThreadPoolExecutor(1) as pool:
+        whole = pool.submit(np.asarray, image.data)
+        assert held.wait(60)
+        np.testing.assert_array_equal(image.data[4], voxels(6)[4])
+        go_on.set()
+        np.testing.assert_array_equal(whole.result(60), voxels(6))
+
+
+def test_settings_of_warnings_come_back_however_threads_overlap() -> None:
+    before, inside = list(warnings.filters), threading.Barrier(2)
+
+    def first_in_last_out(is_first: bool) -> None:
+        with quiet():
+            inside.wait(60)
+            if is_first:
+                left.wait(60)
+        left.set()
+
+    left = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(first_in_last_out, [True, False]))
+    assert list(warnings.filters) == before

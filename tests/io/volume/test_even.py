@@ -73,3 +73,13 @@ def test_blocks_of_a_resampled_stack_agree_with_the_whole(tmp_path: Path) -> Non
     even = _choose(folder, "resampled")
     whole = np.asarray(even.data)
     np.testing.assert_array_equal(even.data[2:5, 1:3, 2], whole[2:5, 1:3, 2])
+
+
+def test_a_stretch_at_twice_the_distance_is_a_part_of_its_own_and_misses_nothing(tmp_path: Path) -> None:
+    depths = [0.0, 5.0, 10.0, 15.0, 17.5, 20.0, 22.5, 25.0, 27.5]
+    folder = write_series(tmp_path / "ct", voxels(9), positions=[(0.0, 0.0, depth) for depth in depths])
+    whole = read(folder)
+    np.testing.assert_array_equal(np.asarray(whole.data), voxels(9))
+    assert "varies from 2.5 to 5 mm" in whole.warnings[0]
+    assert _choose(folder, "part from 0.0 to 15.0").spacing == pytest.approx((5.0, 0.75, 0.5))
+    assert _choose(folder, "part from 15.0 to 27.5").spacing == pytest.approx((2.5, 0.75, 0.5))

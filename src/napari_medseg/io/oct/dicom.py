@@ -6,9 +6,10 @@ Only the elements named here are read. Those of patient, study and dates are in 
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,9 +56,42 @@ def sop_class_of(path: Path) -> str:
         return ""
 
 
+class _Quiet:
+    """Settings of warnings and logs belong to all threads: who comes first sets them, who leaves last restores them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._settings = ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._settings.enter_context(_ignoring_oddities())
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._settings.close()
+
+
+_QUIET = _Quiet()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep values of odd elements, names among them, out of warnings and logs."""
+    """Keep values of odd elements, names among them, out of warnings and logs; in several threads at once too."""
+    _QUIET.enter()
+    try:
+        yield
+    finally:
+        _QUIET.leave()
+
+
+@contextmanager
+def _ignoring_oddities() -> Iterator[None]:
     from pydicom import config
 
     logger = logging.getLogger("pydicom")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -33,6 +34,8 @@ _DEPTH = 6
 _LOOKED_AT = 500
 #: Pictures beside which DICOM files deeper down do not count.
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
+#: Files whose headers are remembered: some large series.
+_REMEMBERED = 6000
 #: More files than any disc of one patient holds.
 _MOST_FILES = 100_000
 _INDEX = "DICOMDIR"
@@ -167,14 +170,17 @@ def _gathered(path: Path) -> tuple[list[Slice], list[str]]:
     slices: list[Slice] = []
     damaged = []
     for file in files:
-        if not is_dicom(_head(file)) or file.name.upper() == _INDEX:
+        if file.name.upper() == _INDEX:
             continue
         try:
-            found = slices_of(file)
+            state = file.stat()
+            found = _slices_in(file, state.st_mtime_ns, state.st_size)
         except Exception:
             # Parsers of damaged headers raise whatever they like, and their words may quote a name.
-            found = []
+            found = ()
             damaged.append(file)
+        if found is None:
+            continue
         if file == path and not found:
             raise _nothing(path, damaged)
         if path.is_dir() or not slices or (found and found[0].series == slices[0].series):
@@ -186,6 +192,15 @@ def _gathered(path: Path) -> tuple[list[Slice], list[str]]:
         if not slices:
             raise ReadError(f"{path} holds coloured DICOM pictures, which cannot be read yet: export them as PNG.")
     return slices, _left_out(damaged)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _slices_in(file: Path, changed: int, size: int) -> tuple[Slice, ...] | None:
+    """Slices of a file as it is since `changed`; None where it is no DICOM. Raises as `slices_of`.
+
+    Remembered, so that a series that has been looked at once, or whose thumbnail has been made, opens at once.
+    """
+    return tuple(slices_of(file)) if is_dicom(_head(file)) else None
 
 
 def _nothing(path: Path, damaged: list[Path]) -> ReadError:

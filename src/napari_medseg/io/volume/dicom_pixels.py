@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from napari_medseg.io.volume.dicom_header import Slice, Values
 AIR = -1024
 #: Decoded volumes up to this size are kept, so that views from the side are quick after the first.
 _KEPT_BYTES = 2**31
+#: Threads that decode the slices of one stack.
+_MOST_THREADS = 8
 #: Planes this near to a slice, as a share of the distance between slices, are that slice.
 _ON_SLICE = 0.01
 
@@ -129,12 +133,26 @@ class SliceLoader:
         with self._lock:
             if self._kept is None:
                 self._kept = np.empty(self._shape, self._dtype)
-            for index in range(block[0].start, block[0].stop):
-                if not self._is_kept[index]:
-                    self._kept[index] = self._decode(index)
-                    self._is_kept[index] = True
-            # A copy: what a caller does with its pixels must not change what others will read.
-            return self._kept[block].copy()
+        missing = [index for index in range(block[0].start, block[0].stop) if not self._is_kept[index]]
+        for index, pixels in zip(missing, self._decoded(missing), strict=True):
+            self._kept[index] = pixels
+            self._is_kept[index] = True
+        # A copy: what a caller does with its pixels must not change what others will read.
+        return self._kept[block].copy()
+
+    def _decoded(self, indices: Sequence[int]) -> Iterator[Pixels]:
+        """Slices in turn; compressed ones by several threads.
+
+        No lock is held meanwhile: a slice that is asked for alone, to be shown, must not wait for a whole stack. Two
+        who want the same slice at once both decode it, to the same numbers.
+        """
+        compressed = sum(one is not None and one.offset is None for one in (self._slices[i] for i in indices))
+        threads = min(os.cpu_count() or 1, _MOST_THREADS, compressed)
+        if threads < 2:
+            yield from map(self._decode, indices)
+            return
+        with ThreadPoolExecutor(threads, thread_name_prefix="decode-slices") as pool:
+            yield from pool.map(self._decode, indices)
 
     def _decode(self, index: int) -> Pixels:
         one = self._slices[index]

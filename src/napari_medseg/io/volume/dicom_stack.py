@@ -197,11 +197,16 @@ def _ordered(group: list[Slice]) -> list[Stack]:
     ):
         return [_placed(in_order, range(len(in_order)))]
     steps = np.round(gaps / usual)
-    if np.all(np.abs(gaps - steps * usual) <= _MULTIPLE * usual * np.maximum(steps, 1)) and steps.min() >= 1:
-        if steps.sum() <= 2 * len(gaps):
-            indices = [0, *np.cumsum(steps).astype(int).tolist()]
-            return [_with_missing(in_order, indices, depths), _evened(in_order, depths, indices[-1] + 1)]
+    are_multiples = np.all(np.abs(gaps - steps * usual) <= _MULTIPLE * usual * np.maximum(steps, 1))
+    if are_multiples and steps.min() >= 1 and steps.sum() <= 2 * len(gaps) and not _has_wider_part(steps):
+        indices = [0, *np.cumsum(steps).astype(int).tolist()]
+        return [_with_missing(in_order, indices, depths), _evened(in_order, depths, indices[-1] + 1)]
     return _uneven(in_order, gaps, depths)
+
+
+def _has_wider_part(steps: npt.NDArray[np.float64]) -> bool:
+    """Whether slices follow each other at a wider distance for a while: taken so, with none missing in between."""
+    return any(step > 1 and len(list(run)) >= _LEAST_PART for step, run in itertools.groupby(steps.tolist()))
 
 
 def _placed(in_order: Sequence[Slice], indices: Sequence[int] | range, warnings: Sequence[str] = ()) -> Stack:
@@ -245,13 +250,6 @@ def _with_missing(in_order: Sequence[Slice], indices: Sequence[int], depths: npt
 
 def _uneven(in_order: Sequence[Slice], gaps: npt.NDArray[np.float64], depths: npt.NDArray[np.float64]) -> list[Stack]:
     """The whole without a distance, and the parts that have one."""
-    warning = (
-        f"The distance between its slices varies from {gaps.min():.4g} to {gaps.max():.4g} mm, so it is counted in "
-        "slices: heights and volumes are not known. Choose the image resampled to even distances, or an even part."
-    )
-    whole = Stack(
-        slices=tuple(in_order), affine=None, in_plane=in_order[0].spacing, variant="all slices", warnings=(warning,)
-    )
     parts, start = [], 0
     for alike in (list(run) for _, run in itertools.groupby(_kinds_of(gaps))):
         part = in_order[start : start + len(alike) + 1]
@@ -259,6 +257,14 @@ def _uneven(in_order: Sequence[Slice], gaps: npt.NDArray[np.float64], depths: np
             name = f"even part from {depths[start]:.1f} to {depths[start + len(alike)]:.1f} mm"
             parts.append(replace(_placed(part, range(len(part))), variant=name))
         start += len(alike)
+    warning = (
+        f"The distance between its slices varies from {gaps.min():.4g} to {gaps.max():.4g} mm, so it is counted in "
+        "slices: heights and volumes are not known. Choose the image resampled to even distances"
+        f"{', or an even part' if parts else ''}."
+    )
+    whole = Stack(
+        slices=tuple(in_order), affine=None, in_plane=in_order[0].spacing, variant="all slices", warnings=(warning,)
+    )
     # Steps of the smallest distance lose nothing, unless one slice lies all too near to another.
     step = max(float(gaps.min()), float(depths[-1] - depths[0]) / (_MOST_PLANES * len(in_order)))
     return [whole, _evened(in_order, depths, round((depths[-1] - depths[0]) / step) + 1), *parts]
