@@ -93,6 +93,11 @@ class ThyroidConfig(SchemeConfig):
     color: Literal["grey", "color"] = Field(
         "grey", description="'grey': the mean of the channels; 'color': as the images are."
     )
+    training: TrainingConfig = Field(
+        # Lower than where weights begin at random: what pretraining found shall be adapted, not lost.
+        default_factory=lambda: TrainingConfig(learning_rate=3e-4),
+        description="How the network is fine-tuned.",
+    )
     loss: HybridLossConfig = Field(default_factory=HybridLossConfig, description="What fine-tuning minimises.")
     pretraining: TrainingConfig = Field(
         default_factory=TrainingConfig, description="How the network is pretrained, where a set for it is given."
