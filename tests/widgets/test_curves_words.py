@@ -133,3 +133,19 @@ def test_correcting_a_finished_case_says_why_nothing_changed_and_can_be_tried_ag
     row.findChild(QPushButton, "accept").click()
     assert "pixels taken over" in row.state.words
     assert not row.findChild(QPushButton, "accept").isVisible()
+
+
+def test_the_scanners_layers_are_suggested_by_meaning_and_it_is_said_which(desk, qtbot):
+    viewer, panel, _, session = desk
+    session.open_case("todo")
+    depths = {"ILM": 10, "RNFL": 14, "GCL": 18, "IPL": 22, "ELM": 40}
+    rows = {name: np.full((1, SHAPE[1]), depth, np.float32) for name, depth in depths.items()}
+    session.open.image_layers[0].metadata.setdefault("medseg", {})["surfaces"] = rows
+    qtbot.mouseClick(panel.curves.suggest, Qt.MouseButton.LeftButton)
+    found = session.open.curves.rows
+    names = [surface.name for surface in SURFACES]
+    for own, theirs in {"ILM": "ILM", "RNFL/GCL+IPL": "RNFL", "GCL+IPL/INL": "IPL", "ONL/RPE": "ELM"}.items():
+        assert (found[names.index(own)] == depths[theirs]).all()
+        assert (own if own == theirs else f"{own} = {theirs}") in panel.notice.words
+    assert np.isnan(found[[names.index("INL/OPL"), names.index("BM")]]).all()
+    assert "without INL/OPL, OPL/ONL, BM" in panel.notice.words

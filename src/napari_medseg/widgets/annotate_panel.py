@@ -153,6 +153,7 @@ class AnnotatePanel(QWidget):
         self.classes.classes.eyes_changed.connect(self._apply_class_state)
         self.veil.toggled.connect(self._apply_class_state)
         self.curves.setup_asked.connect(lambda: self.layers_setup.open_for(self._info()))
+        self.curves.edited.connect(self._pass_over_layers)
         self.layers_setup.accepted.connect(self._set_layers)
         self.session.dataset_changed.connect(self._show_dataset)
         self.session.case_changed.connect(self._show_case)
@@ -239,7 +240,9 @@ class AnnotatePanel(QWidget):
         unseen, total = int(counts[NOT_LOOKED_AT]), int(counts.sum())
         self._show_unseen(unseen, total)
         fills = 0 < unseen < total and not open_case.store.complete_regions
-        self.done.setText("Done: the rest is background" if fills else "Mark done")
+        # What is open between layers stays open.
+        rest = "the rest" if open_case.curves is None else "outside the layers"
+        self.done.setText(f"Done: {rest} is background" if fills else "Mark done")
 
     def _show_unseen(self, unseen: int, total: int) -> None:
         """Say how much of the case nobody has looked at, where that is a part of it."""
@@ -256,6 +259,11 @@ class AnnotatePanel(QWidget):
         if (hidden, self.veil.isChecked()) != (open_case.hidden, open_case.veiled):
             open_case.hidden, open_case.veiled = hidden, self.veil.isChecked()
             open_case.restyle()
+
+    def _pass_over_layers(self, edits_curves: bool) -> None:
+        """While curves are edited, list the areas alone to paint: layers are what lies between the curves."""
+        surfaces = self._info().surfaces if edits_curves else ()
+        self.classes.pass_over({name for surface in surfaces for name in (surface.above, surface.below) if name})
 
     def _tell_locked(self) -> None:
         self.notice.show_info("Locked classes stayed as they were.")

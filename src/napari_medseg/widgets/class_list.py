@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
@@ -140,8 +140,9 @@ class ClassList(QTableView):
         columns.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._passed_over: frozenset[str] = frozenset()
         self.clicked.connect(self._on_clicked)
-        self.classes.modelReset.connect(self.updateGeometry)
+        self.classes.modelReset.connect(self._show_rows)
 
     def show_chosen(self, value: int) -> None:
         """Select the row of the class that is drawn now."""
@@ -151,15 +152,31 @@ class ClassList(QTableView):
         else:
             self.clearSelection()
 
+    def pass_over(self, names: Collection[str]) -> None:
+        """Leave out the rows of these classes: they are drawn by other means now."""
+        if frozenset(names) != self._passed_over:
+            self._passed_over = frozenset(names)
+            self._show_rows()
+
     def sizeHint(self) -> QSize:
         """As high as its rows, up to eight; more scroll."""
-        rows = min(max(self.classes.rowCount(), 1), 8)
-        return QSize(260, rows * _ROW + 2 * self.frameWidth() + 2)
+        return QSize(260, self._height(8))
 
     def minimumSizeHint(self) -> QSize:
         """Two rows at least."""
-        rows = min(max(self.classes.rowCount(), 1), 2)
-        return QSize(120, rows * _ROW + 2 * self.frameWidth() + 2)
+        return QSize(120, self._height(2))
+
+    def _height(self, most: int) -> int:
+        return min(max(self._shown_rows(), 1), most) * _ROW + 2 * self.frameWidth() + 2
+
+    def _shown_rows(self) -> int:
+        return sum(c.name not in self._passed_over for c in self.classes.classes)
+
+    def _show_rows(self) -> None:
+        for row, c in enumerate(self.classes.classes):
+            self.setRowHidden(row, c.name in self._passed_over)
+        self.setVisible(self._shown_rows() > 0 or not self._passed_over)
+        self.updateGeometry()
 
     def _on_clicked(self, index: QModelIndex) -> None:
         c = self.classes.classes[index.row()]

@@ -19,9 +19,10 @@ from napari_medseg.widgets.window import follow
 if TYPE_CHECKING:
     from napari_medseg.widgets.session import Session
 
+_BEFORE = "Choose a surface, or press Edit curves (Alt+E), to draw it."
 _HELP = (
-    "Click along the chosen surface: the curve follows the edge between clicks. Drag moves an anchor, Alt+click takes "
-    "it away, Shift+drag erases (F1: all keys)."
+    "Click along the surface: the curve follows the edge between clicks. Drag moves an anchor, Alt+click removes it, "
+    "Shift+drag erases (F1: all keys)."
 )
 #: Keys of the first nine surfaces; Alt+Up and Alt+Down reach all.
 _KEYED = 9
@@ -42,6 +43,8 @@ class CurvesSection(QWidget):
 
     #: Layers are to be set up for this data set.
     setup_asked = Signal()
+    #: Curves are edited from now on, or not any more.
+    edited = Signal(bool)
 
     def __init__(self, session: Session, notice: Notice) -> None:
         super().__init__()
@@ -110,10 +113,11 @@ class CurvesSection(QWidget):
         self.hover.clear()
         self.setVisible(info is not None and (info.kind == "oct" or bool(info.surfaces)))
         self.setup.setVisible(info is not None and not info.surfaces)
-        for widget in (self.edit, self.surfaces, self._tools, self._state, self.hover, self._help):
+        for widget in (self.edit, self.surfaces, self._tools, self._state, self._help):
             widget.setVisible(curves is not None)
         self._volume.setVisible(curves is not None and curves.curves.shape[0] > 1)
         if curves is None or opened is None or opened.curve_tool is None:
+            self._show_tool()
             return
         self.list_surfaces()
         curves.changed.connect(self._say.start)
@@ -149,7 +153,11 @@ class CurvesSection(QWidget):
     def _show_tool(self, *_: object) -> None:
         on = self.session.open is not None and self.session.open.edits_curves
         self.edit.setChecked(on)
-        self._help.setVisible(on and self.curves is not None and not any(self.curves.coverage()))
+        self.surfaces.set_edited(on)
+        self.hover.setVisible(on)
+        self.edited.emit(on)
+        self._help.setText(_HELP if on else _BEFORE)
+        self._help.setVisible(self.curves is not None and not any(self.curves.coverage()))
 
     def _on_leave(self, *_: object) -> None:
         """The place under the pointer is none of the picture's any more."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_medseg.schemes import SCHEMES
 from napari_medseg.structures import Progress
 from napari_medseg.widgets.data_check import DataCheck, check_data
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.look import SentenceLabel
-from napari_medseg.widgets.parts import button
+from napari_medseg.widgets.parts import button, row
 from napari_medseg.widgets.session import Session
+from napari_medseg.widgets.train_setup import scheme_for
 
 #: Milliseconds after the last change of the table until the data set is counted again.
 _QUIET = 1500
@@ -28,11 +29,7 @@ class Readiness(QWidget):
         self._job: ThreadJob | None = None
         self.sentence = SentenceLabel()
         self.train = button("Train…", lambda: session.show_panel("Train"), name="train")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
-        layout.addWidget(self.sentence)
-        layout.addWidget(self.train)
+        self.setLayout(row(self.sentence, self.train, stretch=self.sentence))
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_QUIET)
@@ -63,8 +60,10 @@ class Readiness(QWidget):
             return
         text = found.sentence()
         ready = [title for title, obstacle in found.feeds.items() if not obstacle]
+        self.train.setToolTip("\n".join(["Ready for:", *ready]) if ready else "")
         if ready:
-            self.sentence.say("ok", f"{text}: ready for {', '.join(ready)}")
+            proposed = "" if self._session.dataset is None else SCHEMES[scheme_for(self._session.dataset.info)].title
+            self.sentence.say("ok", f"{text}: ready for {proposed if proposed in ready else '; '.join(ready)}")
             return
         obstacle = next((obstacle for obstacle in found.feeds.values() if obstacle), "")
         self.sentence.say("waiting", f"{text}. {obstacle}")

@@ -12,7 +12,10 @@ from napari_medseg.widgets.icons import color_icon, eye_icon
 
 COLOR, NAME, KEY, EYE, SHARE = range(5)
 _ROW = 22
-_MOST_ROWS = 8
+#: Rows that are shown at most, while surfaces are edited and while they are not; more scroll.
+_MOST_ROWS, _FEW_ROWS = 12, 4
+#: Rows that show in a low window too.
+_LEAST_ROWS = 7
 _TIPS = {
     COLOR: "Colour of the layer below",
     NAME: "Click to edit this surface",
@@ -33,6 +36,7 @@ class SurfaceList(QTableWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(_TIPS), parent)
         self.setObjectName("surfaces")
+        self._most_rows = _MOST_ROWS
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -60,6 +64,7 @@ class SurfaceList(QTableWidget):
             self._item(index, COLOR).setIcon(color_icon(color))
             self._item(index, KEY).setForeground(QColor(140, 140, 140))
             self._item(index, SHARE).setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.setMaximumHeight(self.sizeHint().height())
         self.updateGeometry()
 
     def show_state(self, chosen: int, hidden: frozenset[int], coverage: Sequence[float]) -> None:
@@ -69,14 +74,25 @@ class SurfaceList(QTableWidget):
             self._item(index, SHARE).setText(share_text(share))
         self.selectRow(chosen)
 
+    def set_edited(self, on: bool) -> None:
+        """Take the room for most rows while surfaces are edited, and leave it to others while they are not."""
+        most = _MOST_ROWS if on else _FEW_ROWS
+        if most != self._most_rows:
+            self._most_rows = most
+            self.setMaximumHeight(self.sizeHint().height())
+            self.updateGeometry()
+            self.scrollToItem(self.currentItem())
+
     def sizeHint(self) -> QSize:
-        """As high as its rows, up to eight; more scroll."""
-        rows = min(max(self.rowCount(), 1), _MOST_ROWS)
-        return QSize(260, rows * _ROW + 2 * self.frameWidth() + 2)
+        """As high as its rows, up to a number of them."""
+        return QSize(260, self._height(self._most_rows))
 
     def minimumSizeHint(self) -> QSize:
-        """As high as wanted: the panel scrolls instead."""
-        return QSize(120, self.sizeHint().height())
+        """Fewer rows than wanted where there is no room; the panel scrolls before there are less."""
+        return QSize(120, self._height(min(self._most_rows, _LEAST_ROWS)))
+
+    def _height(self, most: int) -> int:
+        return min(max(self.rowCount(), 1), most) * _ROW + 2 * self.frameWidth() + 2
 
     def _item(self, row: int, column: int) -> QTableWidgetItem:
         item = self.item(row, column)
