@@ -314,7 +314,8 @@ def test_a_cancelled_run_is_offered_again_and_ends(panel, qtbot):
     assert not alive(pid)
     assert panel.run_view.timeline.states()["a_classifier"] == "stopped"
     assert panel._resume.isVisible()
-    assert panel._resume.text() == "Resume pathology-1"
+    assert panel._resumable.text() == "pathology-1 was stopped before its end."
+    assert panel.run_view.state == "Stopped; what was trained so far is kept."
     qtbot.mouseClick(panel._resume, Qt.MouseButton.LeftButton)
     with qtbot.waitSignal(panel.job.reported, timeout=60_000) as caught:
         pass

@@ -243,7 +243,7 @@ class LeagueFold(Fold):
     def show_entries(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Show rows of a summary's ``candidates``."""
         self.table.show_only(entries)
-        self.set_title(f"{len(entries)} candidates")
+        self.set_title(f"{len(entries)} candidate{'' if len(entries) == 1 else 's'}")
         self.setVisible(bool(entries))
 
 

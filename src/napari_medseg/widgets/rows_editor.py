@@ -25,7 +25,7 @@ from napari_medseg.widgets.settings_fields import (
 )
 
 #: Widths of columns and heights of rows, in pixels.
-_NUMBER_WIDTH, _OTHER_WIDTH, _REMOVE_WIDTH, _ROW_HEIGHT, _HEADER_HEIGHT = 46, 116, 24, 28, 54
+_NUMBER_WIDTH, _OTHER_WIDTH, _REMOVE_WIDTH, _ROW_HEIGHT, _HEADER_HEIGHT = 46, 138, 24, 28, 54
 #: Rows that show without scrolling.
 _MOST_ROWS = 8
 

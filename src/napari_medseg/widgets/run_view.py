@@ -88,14 +88,13 @@ class RunView(QWidget):
         if taker is not None:
             taker(event)
 
-    def end(self, outcome: str) -> None:
-        """Show that the run is over."""
+    def end(self, outcome: str, *, can_resume: bool = False) -> None:
+        """Show that the run is over; `can_resume` says whether one that was stopped can go on later."""
         self._bar.setVisible(False)
         self.timeline.stop_running("failed" if outcome == "failed" else "stopped")
         self.league.end("failed" if outcome == "failed" else "stopped")
-        self._set_state(
-            "Stopped; what was trained so far is kept and can be resumed." if outcome == "cancelled" else ""
-        )
+        kept = "what was trained so far is kept" if can_resume else "nothing was trained yet"
+        self._set_state(f"Stopped; {kept}." if outcome == "cancelled" else "")
 
     @property
     def state(self) -> str:

@@ -22,7 +22,7 @@ from napari_medseg.schemes import SCHEMES
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import ChildJob
 from napari_medseg.widgets.notice import Notice
-from napari_medseg.widgets.parts import button, row, scrolling, words
+from napari_medseg.widgets.parts import button, heading, row, scrolling, words
 from napari_medseg.widgets.previews import TrainingPreviews
 from napari_medseg.widgets.run_files import (
     SETTINGS_NAME,
@@ -142,9 +142,9 @@ class TrainPanel(QWidget):
 
     def _on_finished(self, outcome: str) -> None:
         self.job = None
-        self.run_view.end(outcome)
-        self._set_busy(False)
         self._offer_runs()
+        self.run_view.end(outcome, can_resume=self._interrupted is not None and self._interrupted.path == self._run)
+        self._set_busy(False)
 
     def _on_case(self) -> None:
         self._previews.step_aside()
@@ -157,10 +157,11 @@ class TrainPanel(QWidget):
         self.setup.setVisible(not busy)
         self.setup.setEnabled(not busy)
         self.run_view.setVisible(True)
+        self._next.setVisible(not busy)
         self._preview_box.setVisible(busy)
         self._name_row.setVisible(not busy)
         self._start.setVisible(not busy)
-        self._resume.setVisible(not busy and self._interrupted is not None)
+        self._resume_row.setVisible(not busy and self._interrupted is not None)
         self._cancel.setVisible(busy)
         self._cancel.setEnabled(busy)
 
@@ -178,8 +179,8 @@ class TrainPanel(QWidget):
         found = interrupted_runs(runs) if runs is not None else []
         self._interrupted = found[0] if found else None
         if self._interrupted is not None:
-            self._resume.setText(f"Resume {self._interrupted.path.name}")
-        self._resume.setVisible(self._interrupted is not None and self.job is None)
+            self._resumable.setText(f"{self._interrupted.path.name} was stopped before its end.")
+        self._resume_row.setVisible(self._interrupted is not None and self.job is None)
         self._name.clear()
         self._refresh()
 
@@ -195,10 +196,12 @@ class TrainPanel(QWidget):
         self._data = words()
         self._preview_box = QCheckBox("Show predictions on validation cases")
         self._preview_box.setVisible(False)
+        self._next = heading("Next run")
+        self._next.setVisible(False)
         inner = QWidget()
         content = QVBoxLayout(inner)
         content.setContentsMargins(10, 8, 10, 8)
-        for widget in (self._data, self.run_view, self._preview_box, self.setup):
+        for widget in (self._data, self.run_view, self._preview_box, self._next, self.setup):
             content.addWidget(widget)
         content.addStretch(1)
         self.run_view.setVisible(False)
@@ -218,15 +221,22 @@ class TrainPanel(QWidget):
         self._start = button("Start", self.start, tip=tip, name="start", primary=True)
         tip = "Stop; the last checkpoint is kept and can be resumed."
         self._cancel = button("Cancel", self.cancel, tip=tip, name="cancel")
-        self._resume = button("Resume", self.resume, tip="Go on with the run that was interrupted", name="resume")
+        tip = "Go on with the run that was stopped, with the settings that it had."
+        self._resume, self._resumable, self._resume_row = (
+            button("Resume", self.resume, tip=tip, name="resume"),
+            words(),
+            QWidget(),
+        )
+        self._resume_row.setLayout(row(self._resumable, self._resume, stretch=self._resumable))
         bar = QWidget()
         content = QVBoxLayout(bar)
         content.setContentsMargins(10, 2, 10, 10)
         content.addWidget(self.notice)
+        content.addWidget(self._resume_row)
         content.addWidget(self._name_row)
-        content.addLayout(row(self._resume, self._cancel, self._start, stretch=self._start))
+        content.addLayout(row(self._cancel, self._start, stretch=self._start))
         self._cancel.setVisible(False)
-        self._resume.setVisible(False)
+        self._resume_row.setVisible(False)
         return bar
 
     def _connect(self) -> None:

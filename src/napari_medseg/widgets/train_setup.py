@@ -108,7 +108,6 @@ class TrainSetup(QWidget):
         for row, (name, box) in enumerate((("Scheme", self._scheme_box), ("Profile", self._profile_box))):
             label = QLabel(name)
             label.setBuddy(box)
-            label.setMinimumWidth(120)
             grid.addWidget(label, row, 0)
             grid.addWidget(box, row, 1)
         self._layout = QVBoxLayout(self)
@@ -139,6 +138,8 @@ class TrainSetup(QWidget):
             self._form.deleteLater()
         scheme = self.scheme
         self._summary.setText(scheme.summary)
+        # A narrow panel cuts long titles off.
+        self._scheme_box.setToolTip(scheme.title)
         self._form = SettingsForm(scheme.config_type)
         self._form.changed.connect(self._need_check)
         self._layout.addWidget(self._form)
