@@ -27,7 +27,6 @@ from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, Med
 from napari_medseg.io import image_files, read, write_image, write_labels
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.labels import orientation_of
-from napari_medseg.io.ome_zarr import is_ome_zarr
 from napari_medseg.io.volume.space import moved
 from napari_medseg.measure.lesions import lesion_size
 from napari_medseg.measure.space import space_of
@@ -136,10 +135,10 @@ def predict_files(
 
 
 def _expand(path: Path) -> list[Path]:
-    """The images of a folder that is not itself an image; anything else as it is."""
+    """The images of a folder (itself where it is one, as an OCT export is); anything else as it is."""
     if not path.exists():
         raise InputNotFoundError(f"Input {path} does not exist: check the path.")
-    return image_files(path) if path.is_dir() and not is_ome_zarr(path) else [path]
+    return image_files(path) if path.is_dir() else [path]
 
 
 def _refuse_other_axes(files: Sequence[Path], box: Box | Path | None, kind: Kind | None, series: int | None) -> None:

@@ -254,11 +254,20 @@ def _ultrasound_facts(scan: UltrasoundScan) -> dict[str, Any]:
 
 
 def image_files(path: Path) -> list[Path]:
-    """The images in a folder, in natural order ("2" before "10"); folders inside count where they are OME-Zarr.
+    """The images in a folder, in natural order ("2" before "10"); a folder that is one image itself is the only one.
+
+    Folders inside count where they are images themselves: OME-Zarr, a DICOM series, a Heidelberg XML export. Pictures
+    of an export belong to it; where several exports share a folder, each ``.xml`` is an image.
 
     Raises
     ------
     InputNotFoundError, ReadError
         The folder does not exist, or holds no image.
     """
+    if ome_zarr.FORMAT.recognises(path, b""):
+        return [path]
+    # Whether a folder may be read at all is said, where it may not, by what follows.
+    exports = heidelberg_xml.exports_in(path) if path.is_dir() and os.access(path, os.R_OK | os.X_OK) else []
+    if exports:
+        return [path] if len(exports) == 1 else exports
     return folder.image_files(path, FORMATS)

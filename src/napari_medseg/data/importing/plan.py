@@ -14,6 +14,10 @@ from napari_medseg.errors import DatasetError, InputNotFoundError
 
 Say = Callable[[str], None]
 
+#: Usual names of the folders that images and masks are kept in.
+IMAGE_FOLDERS = ("images", "image", "imgs", "img")
+MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "segmentations", "gt")
+
 _MASK_SUFFIX = re.compile(
     r"[-_ .](mask|masks|seg|segmentation|label|labels|labelmap|gt|anno|annotation)$", re.IGNORECASE
 )
@@ -52,22 +56,23 @@ Planner = Callable[[Options], list[PlannedCase]]
 
 
 def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedCase]:
-    """Images with the mask of the same name.
+    """Images with the mask of the same name; names of images in several folders begin with their folder's.
 
     Raises
     ------
     DatasetError
         Two images share a name, two masks fit one image, or a mask fits none.
     """
+    name_of = _names_of(images)
     by_stem: dict[str, Path] = {}
     problems = []
     for image in images:
-        first = by_stem.setdefault(stem_of(image), image)
+        first = by_stem.setdefault(name_of(image), image)
         if first is not image:
             problems.append(f"images {first.name} and {image.name} share a name; rename one")
     mask_of: dict[str, Path] = {}
     for mask in masks:
-        stem = stem_of(mask)
+        stem = name_of(mask)
         stem = stem if stem in by_stem else _MASK_SUFFIX.sub("", stem)
         if stem not in by_stem:
             problems.append(f"mask {mask.name} has no image of its name; add the image or remove the mask")
@@ -77,6 +82,27 @@ def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedCase]:
             problems.append(f"masks {first.name} and {mask.name} both fit image {by_stem[stem].name}; keep one")
     refuse(problems)
     return [PlannedCase(case=stem, image=image, mask=mask_of.get(stem)) for stem, image in by_stem.items()]
+
+
+def _names_of(images: Sequence[Path]) -> Callable[[Path], str]:
+    """How images and their masks are called: by their own name, where no two folders have images of one name."""
+    homes: dict[str, set[Path]] = {}
+    for image in images:
+        homes.setdefault(stem_of(image), set()).add(home_of(image)[0])
+    if all(len(folders) == 1 for folders in homes.values()):
+        return stem_of
+    return lambda path: f"{home_of(path)[0].name}_{stem_of(path)}"
+
+
+def home_of(path: Path) -> tuple[Path, str]:
+    """The folder of a file, without one of `IMAGE_FOLDERS` or `MASK_FOLDERS` in it, which is named apart.
+
+    >>> folder, kept_in = home_of(Path("eyes/patient 1/masks/a.png"))
+    >>> folder.name, kept_in
+    ('patient 1', 'masks')
+    """
+    name = path.parent.name.lower()
+    return (path.parent.parent, name) if name in (*IMAGE_FOLDERS, *MASK_FOLDERS) else (path.parent, "")
 
 
 def is_mask_name(path: Path) -> bool:

@@ -37,11 +37,11 @@ _KEPT_SLICES = 4
 
 
 def _recognises(path: Path, head: bytes) -> bool:
-    return bool(_exports_in(path)) if path.is_dir() else _MAGIC in head
+    return bool(exports_in(path)) if path.is_dir() else _MAGIC in head
 
 
-def _exports_in(folder: Path) -> list[Path]:
-    """XML exports directly inside a folder."""
+def exports_in(folder: Path) -> list[Path]:
+    """XML exports directly inside a folder, in natural order."""
     found = []
     for path in folder.iterdir():
         if path.suffix.lower() == ".xml" and path.is_file():
@@ -92,7 +92,7 @@ def read_xml(path: Path, series: int | None) -> Image:
     """
     file = path
     if path.is_dir():
-        exports = _exports_in(path)
+        exports = exports_in(path)
         if len(exports) > 1:
             raise ReadError(f"Folder {path} holds {len(exports)} XML exports: open one of the .xml files.")
         file = exports[0]
