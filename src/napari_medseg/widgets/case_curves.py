@@ -79,7 +79,7 @@ class CaseCurves(QObject):
         self.colors = _colors(info)
         shape = labels.data.shape
         bscans = 1 if labels.ndim == 2 else shape[0]
-        self.curves = Curves(info.surfaces, (bscans, shape[-2], shape[-1]), self._pixels)
+        self.curves = Curves(info.surfaces, (bscans, shape[-2], shape[-1]), self.picture)
         self.trouble = ""
         self.chosen = 0
         self.hidden: frozenset[int] = frozenset()
@@ -132,6 +132,10 @@ class CaseCurves(QObject):
     def curve(self) -> Curve:
         """The chosen curve of the B-scan that is shown."""
         return self.curves.curve(self.bscan, self.chosen)
+
+    def picture(self, bscan: int) -> npt.NDArray[np.generic]:
+        """Brightness (y, x) of a B-scan."""
+        return brightness(self._image, bscan)
 
     def drawn_bscans(self) -> list[int]:
         """B-scans that hold curves or layers, in order."""
@@ -329,16 +333,6 @@ class CaseCurves(QObject):
         bscans = range(self.curves.shape[0])
         return np.stack([self.curves.rows(b) for b in bscans]), np.stack([self.curves.pinned(b) for b in bscans])
 
-    # Pixels
-
-    def _pixels(self, bscan: int) -> npt.NDArray[np.generic]:
-        """Brightness of a B-scan (y, x), whatever way it is coded."""
-        height, width = self.curves.shape[1:]
-        box = ((0, height), (0, width)) if self._labels.ndim == 2 else ((bscan, bscan + 1), (0, height), (0, width))
-        pixels = self._image.region(box)
-        grey: npt.NDArray[np.generic] = pixels.reshape(len(pixels), height, width).mean(axis=0, dtype=np.float32)
-        return grey
-
     def _on_step(self, *_: object) -> None:
         self.grabbed = None
         self.show()
@@ -348,6 +342,15 @@ def _colors(info: DatasetInfo) -> list[str]:
     """The colour of each surface: that of the class below it."""
     colors = {c.name: c.color for c in info.classes}
     return [colors.get(surface.below, CLEAR) for surface in info.surfaces]
+
+
+def brightness(image: Image, bscan: int = 0) -> npt.NDArray[np.generic]:
+    """Brightness (y, x) of a B-scan of an image, ``yx`` or ``zyx``, whatever way it is coded."""
+    *_, height, width = image.spatial_shape
+    box = ((0, height), (0, width))
+    pixels = image.region(box if len(image.spatial_shape) == 2 else ((bscan, bscan + 1), *box))
+    grey: npt.NDArray[np.generic] = pixels.reshape(len(pixels), height, width).mean(axis=0, dtype=np.float32)
+    return grey
 
 
 def bscans_text(bscans: Sequence[int], count: int) -> str:

@@ -1,4 +1,7 @@
-"""Curves that are not drawn yet, from what is known: a prediction, the scanner's own layers, the nearest B-scan."""
+"""Curves that are not drawn yet, from what is known: a prediction, the scanner's own layers, the nearest B-scan.
+
+Where each B-scan is a case of its own, the nearest one is that of the same group.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from napari_medseg.annotation.surfaces import Rows
 from napari_medseg.data.device_surfaces import match_surfaces
 from napari_medseg.errors import AnnotationError
 from napari_medseg.hooks import layer_classes
+from napari_medseg.structures import Case
 from napari_medseg.widgets.accepting import to_own_values
+from napari_medseg.widgets.curve_carrying import bscans_of_group, draw_from
 
 if TYPE_CHECKING:
     from napari_medseg.widgets.session import Session
@@ -52,9 +57,23 @@ def suggest(session: Session) -> str:
         case.carry_over(nearest, bscan)
         opened.edit_curves(True)
         return f"Missing curves were taken from B-scan {nearest + 1}."
+    for mate in _nearest_mates(session) if len(opened.labels.data.shape) == 2 else []:
+        if draw_from(session, mate):
+            opened.edit_curves(True)
+            return f"Missing curves were taken from {mate.case}, which is of the same group."
     raise AnnotationError(
         "There is nothing to suggest curves from: click along each surface, or run a model in the tab Predict."
     )
+
+
+def _nearest_mates(session: Session) -> list[Case]:
+    """The other cases of the group of the one on screen, the nearest in the order of files first."""
+    assert session.dataset is not None
+    assert session.case is not None
+    mates = bscans_of_group(session.dataset, session.case)
+    here = [mate.case for mate in mates].index(session.case.case)
+    order = sorted(range(len(mates)), key=lambda place: abs(place - here))
+    return [mates[place] for place in order if place != here]
 
 
 def _predicted(session: Session, bscan: int) -> Rows | None:

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_medseg.structures import Case
 from napari_medseg.widgets.case_curves import CaseCurves, bscans_text
+from napari_medseg.widgets.curve_carrying import bscans_of_group, carry_on
 from napari_medseg.widgets.curve_suggesting import suggest
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.notice import Notice
@@ -89,7 +90,10 @@ class CurvesSection(QWidget):
         self.back = button("◀", lambda: self._jump(-1), tip="Previous annotated B-scan")
         self.forth = button("▶", lambda: self._jump(1), tip="Next annotated B-scan")
         self.carry = button("Carry on", self._carry_on, name="carry_on")
-        self.carry.setToolTip("Alt+PageDown: go to the next B-scan and take the curves along (Alt+PageUp: previous)")
+        self.carry.setToolTip(
+            "Alt+PageDown: go to the next B-scan, of the volume or of the group of cases, and take the curves along "
+            "(Alt+PageUp: previous)"
+        )
         self.fill = button("Fill between", self._fill, name="fill_between")
         self._tools, self._volume = QWidget(), QWidget()
         self._tools.setLayout(row(self.gaps, self.straight, self.suggest, stretch=self.suggest))
@@ -115,7 +119,7 @@ class CurvesSection(QWidget):
         self.setup.setVisible(info is not None and not info.surfaces)
         for widget in (self.edit, self.surfaces, self._tools, self._state, self._help):
             widget.setVisible(curves is not None)
-        self._volume.setVisible(curves is not None and curves.curves.shape[0] > 1)
+        self._show_ways_on(curves)
         if curves is None or opened is None or opened.curve_tool is None:
             self._show_tool()
             return
@@ -127,6 +131,15 @@ class CurvesSection(QWidget):
         self._set_tool()
         self._show_state()
         self._show_tool()
+
+    def _show_ways_on(self, curves: CaseCurves | None) -> None:
+        """Show the buttons that lead to other B-scans: of the volume, or of the group where each is a case."""
+        dataset, case = self.session.dataset, self.session.case
+        is_volume = curves is not None and curves.curves.shape[0] > 1
+        for widget in (self.back, self.forth, self.fill):
+            widget.setVisible(is_volume)
+        has_mates = dataset is not None and case is not None and len(bscans_of_group(dataset, case)) > 1
+        self._volume.setVisible(curves is not None and (is_volume or has_mates))
 
     def list_surfaces(self) -> None:
         """Show the surfaces, after their names or colours changed too."""
@@ -199,8 +212,9 @@ class CurvesSection(QWidget):
 
     @shown_errors
     def _carry_on(self) -> None:
-        if self.curves is not None and not self.curves.carry_on():
-            self.notice.show_hint("This is the last B-scan.")
+        told = carry_on(self.session)
+        if told:
+            self.notice.show_info(told)
 
     @shown_errors
     def _fill(self) -> None:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QShortcut, QWidget
 
 from napari_medseg.structures import Case, DatasetInfo, MaskClass, TagClass
 from napari_medseg.widgets.aspect import is_true_aspect, switch_aspect
+from napari_medseg.widgets.curve_carrying import carry_on
 from napari_medseg.widgets.curve_suggesting import suggest
 from napari_medseg.widgets.drawn_lines import drawn_lines_of
 from napari_medseg.widgets.jobs import explain_error
@@ -56,7 +57,7 @@ CURVE_KEYS = (
     ("Shift+drag, right drag", "erase a part; a click ends the curve or closes a gap"),
     ("Ctrl+click", "choose the surface under the pointer"),
     ("Alt+G", "suggest missing curves"),
-    ("Alt+PageDown, Alt+PageUp", "carry the curves on to the next, previous B-scan"),
+    ("Alt+PageDown, Alt+PageUp", "carry the curves on to the next, previous B-scan (or case of the group)"),
 )
 VOLUME_KEYS = (
     ("Alt+I", "interpolate between the drawn slices: a preview"),
@@ -197,7 +198,9 @@ def _has_volume(session: Session) -> bool:
 
 def _carry_on(session: Session, by: int) -> None:
     """Take curves, or the labels of a volume, along to the next slice, or to the previous one."""
-    _on_open_curves(session, lambda _, curves: curves.carry_on(by))
+    told = carry_on(session, by)
+    if told:
+        session.tell(told)
     _on_open_volume(session, lambda tools: tools.copy_on(by))
 
 
