@@ -302,6 +302,8 @@ class Prediction:
         What the classifier says of every frame of a cine by itself; empty for a single picture.
     surfaces
         Boundaries between layers that the model knows, from top to bottom (OCT).
+    marks_region
+        Whether nothing was drawn: the labels are the region that was judged, with the value of its tag.
     region
         The box of level-0 pixels that was predicted.
     seconds
@@ -322,6 +324,7 @@ class Prediction:
     attention: npt.NDArray[np.float32] | None = None
     frames: tuple[TagResult, ...] = ()
     surfaces: tuple[Surface, ...] = ()
+    marks_region: bool = False
 
 
 Origin = str  # "person" or "model:<name>"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_medseg.api.measuring import MeasureOptions, measure
     from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict
     from napari_medseg.api.prediction_files import predict_files
+    from napari_medseg.api.reports import write_report
     from napari_medseg.api.reproduction import reproduce
     from napari_medseg.api.training import estimate, train
     from napari_medseg.io import describe, read
@@ -35,6 +36,7 @@ _HOMES = {
     "labels_onto": "napari_medseg.api.exporting",
     "evaluate": "napari_medseg.api.evaluation",
     "reproduce": "napari_medseg.api.reproduction",
+    "write_report": "napari_medseg.api.reports",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "read",
     "reproduce",
     "train",
+    "write_report",
 ]
 
 

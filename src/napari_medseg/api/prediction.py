@@ -171,7 +171,7 @@ def predict(
         compute=loaded.compute,
         progress=progress,
     )
-    prediction = replace(prediction, surfaces=loaded.card.surfaces)
+    prediction = replace(prediction, surfaces=loaded.card.surfaces, marks_region=loaded.predictor.marks_region)
     if attention:
         from napari_medseg.inference.focus import attention as find_attention
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.device_regions import device_region_of
+from napari_medseg.data.device_regions import device_region_of, device_regions
 from napari_medseg.data.forms import region_box_of
 from napari_medseg.data.scan_region import ScanRegion, ScanRegionMethod, device_key, find_scan_region
 from napari_medseg.errors import DatasetError, MedsegError
@@ -73,6 +73,24 @@ def scan_boxes(dataset: Dataset, case_id: str, method: ScanRegionMethod = "robus
         color_doppler=image.ultrasound is not None and image.ultrasound.color_doppler,
         trouble=trouble,
     )
+
+
+def given_box(dataset: Dataset, case_id: str) -> Box | None:
+    """The box that people gave for a case or its machine, with a side for the frames of a cine; None where nobody did.
+
+    The image is read only where there may be one.
+
+    Raises
+    ------
+    MedsegError
+        The form or the image cannot be read.
+    """
+    own = region_box_of(dataset.path, case_id)
+    if own is None and not device_regions(dataset.path):
+        return None
+    image = dataset.read_image(dataset.case(case_id))
+    box = own if own is not None else device_region_of(dataset.path, image)
+    return None if box is None else (*((0, n) for n in image.spatial_shape[:-2]), *box[-2:])
 
 
 def followers(dataset: Dataset, device: str, progress: Progress | None = None) -> tuple[str, ...]:

@@ -16,11 +16,13 @@ from qtpy.QtWidgets import QCheckBox, QProgressBar, QVBoxLayout, QWidget
 from napari_medseg.api.prediction import model_name
 from napari_medseg.data.forms import region_box_of
 from napari_medseg.data.rows import format_region
+from napari_medseg.data.scan_boxes import given_box
 from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.errors import ConfigError
 from napari_medseg.schemes import SCHEMES
 from napari_medseg.structures import Case, Prediction
 from napari_medseg.widgets.batch import BatchJob, plan_batches
+from napari_medseg.widgets.class_facts import class_facts
 from napari_medseg.widgets.confidence_strip import confidence_text
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import Job, ThreadJob
@@ -34,7 +36,9 @@ from napari_medseg.widgets.prediction_layers import add_prediction
 from napari_medseg.widgets.prediction_shelf import PredictionShelf
 from napari_medseg.widgets.region_section import RegionChooser
 from napari_medseg.widgets.regions import drawn_shapes
+from napari_medseg.widgets.reporting import ask_where_to_report, report_result
 from napari_medseg.widgets.result_rows import Result, ResultRows, facts_of_row, tag_of_row
+from napari_medseg.widgets.scan_box import scan_box_of
 from napari_medseg.widgets.session import Session, session_of
 from napari_medseg.widgets.taking_over import case_of_layer, take_over
 from napari_medseg.widgets.view_prediction import ViewPrediction
@@ -105,19 +109,22 @@ class PredictPanel(QWidget):
             probabilities=self._probabilities.isChecked(),
             repair_order=self._repair_order.isChecked(),
             region_model=self.region.finder if self._judges_region() and self.places.place == "image" else None,
+            scan=scan_box_of(self.session).box_on(layer),
         )
         job = ThreadJob(work)
-        job.result.connect(partial(self._on_prediction, layer, model_name(model)))
+        job.result.connect(partial(self._on_prediction, layer, model))
         job.progress.connect(self._on_progress)
         self._start(job)
 
-    def _on_prediction(self, layer: Any, model: str, prediction: Prediction) -> None:
+    def _on_prediction(self, layer: Any, path: Path, prediction: Prediction) -> None:
+        model = model_name(path)
         opened, case = self.session.open, case_of_layer(self.session, layer)
         is_drawn = opened is not None and opened.case.case == case and opened.is_looked_at()
         layers = add_prediction(self.session.viewer, prediction, model=model, beside=layer, outlined=is_drawn)
         facts = [] if prediction.confidence is None else [confidence_text(prediction.confidence)]
         if prediction.tag is not None and prediction.tag.graded:
             facts += self._show_lesion(prediction, layers, model, layer)
+        facts += class_facts(self.session, case, prediction.tag, prediction.frames)
         self.results.add(
             Result(
                 title=layer.name,
@@ -128,6 +135,9 @@ class PredictPanel(QWidget):
                 beside=layer,
                 region=prediction.region,
                 case=case,
+                prediction=prediction,
+                model_path=path,
+                tag_only=prediction.marks_region,
                 facts=facts,
                 notes=prediction.notes,
             )
@@ -172,23 +182,25 @@ class PredictPanel(QWidget):
     def _region_of(self, case: Case) -> str:
         """What of a case's image is predicted: its own region, or the box that is kept with the case."""
         dataset = self.session.dataset
-        if dataset is None or case.region or not self._judges_region() or self.region.around != "box":
+        by_box = self._judges_region() and self.region.around == "box"
+        if dataset is None or case.region or not (by_box or self._judges_scan()):
             return case.region
-        box = region_box_of(dataset.path, case.case)
+        box = region_box_of(dataset.path, case.case) if by_box else given_box(dataset, case.case)
         return "" if box is None else format_region(box)
 
     def _on_row(self, cases: Mapping[tuple[str, ...], str], model: str, cells: Mapping[str, Any]) -> None:
         case = cases.get((cells["input"], cells["region"], cells["series"]), "")
-        card = self.models.card
+        card, tag = self.models.card, tag_of_row(cells)
         self.results.add(
             Result(
                 title=case or Path(cells["input"]).name,
                 model=model,
                 classes=card.classes if card is not None else (),
-                tag=tag_of_row(cells),
+                tag=tag,
                 labels=Path(cells["labels"]) if cells["labels"] else None,
                 case=case,
-                facts=facts_of_row(cells),
+                tag_only="sure" in cells,
+                facts=[*facts_of_row(cells), *class_facts(self.session, case, tag)],
                 error=cells["error"],
             )
         )
@@ -201,14 +213,23 @@ class PredictPanel(QWidget):
 
     def _show_accepted(self, result: Result, case: str, taken: int) -> None:
         shown = self.results.row_of(result)
-        if not taken and (result.layers or result.labels):
+        if not taken and not result.tag_only and (result.layers or result.labels):
             # The prediction stays on screen beside what a person drew, to compare the two.
             shown.set_kept(_kept_text(case))
         else:
-            shown.set_accepted(_accepted_text(case, taken))
+            shown.set_accepted(self._accepted_text(result, case, taken))
             for layer in result.layers:
                 layer.visible = False
         self._accept_all.setVisible(len(self.results.waiting()) > 1)
+
+    def _accepted_text(self, result: Result, case: str, taken: int) -> str:
+        """What became of a result that was accepted."""
+        if taken:
+            return f"Draft of {case}: {taken:,} pixels taken over."
+        row = None if self.session.dataset is None else self.session.dataset.case(case)
+        if result.tag is not None and not result.tag.graded and row is not None and row.tag != result.tag.tag:
+            return f"{case} keeps its tag '{row.tag}'." if row.tag else f"The data set has no tag '{result.tag.tag}'."
+        return f"Draft of {case}: the tag taken over."
 
     @shown_errors
     def _correct(self, result: Result) -> None:
@@ -220,7 +241,7 @@ class PredictPanel(QWidget):
             # Layers are corrected by their curves, where the data set has surfaces.
             self.session.open.edit_curves(True)
         self.session.show_panel("Annotate")
-        if not taken and (result.layers or result.labels):
+        if not taken and not result.tag_only and (result.layers or result.labels):
             self.session.tell(
                 _kept_text(case, by_curves=self.session.open is not None and self.session.open.edits_curves)
             )
@@ -230,6 +251,12 @@ class PredictPanel(QWidget):
         self._shelf.forget(result)
         self.results.remove(result)
         self._accept_all.setVisible(len(self.results.waiting()) > 1)
+
+    @shown_errors
+    def _report(self, result: Result) -> None:
+        path = ask_where_to_report(self, self.session, result)
+        if path is not None and result.model_path is not None:
+            self.notice.show_info(f"Saved {report_result(self.session, result, result.model_path, path)}.")
 
     @shown_errors
     def _accept_waiting(self) -> None:
@@ -284,6 +311,11 @@ class PredictPanel(QWidget):
         """Whether the model judges one region, that has to be pointed out."""
         card = self.models.card
         return card is not None and card.scheme in SCHEMES and SCHEMES[card.scheme].judges_region
+
+    def _judges_scan(self) -> bool:
+        """Whether the cases are of ultrasound and the model, which draws nothing, tells the class of their scan."""
+        card, dataset = self.models.card, self.session.dataset
+        return card is not None and not card.classes and dataset is not None and dataset.info.kind == "ultrasound"
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """List models that were trained while the panel was hidden (Qt's hook)."""
@@ -353,6 +385,7 @@ class PredictPanel(QWidget):
         self.results.accept.connect(self._accept)
         self.results.correct.connect(self._correct)
         self.results.discard.connect(self._discard)
+        self.results.report.connect(self._report)
         self.session.model_changed.connect(self._follow_model)
         self.session.dataset_changed.connect(self._follow_dataset)
         self.session.case_changed.connect(self._follow_case)
@@ -360,11 +393,6 @@ class PredictPanel(QWidget):
     def _on_model_chosen(self, path: Path | None) -> None:
         self.session.set_model(path)
         self._refresh()
-
-
-def _accepted_text(case: str, taken: int) -> str:
-    """What became of a result that was accepted."""
-    return f"Draft of {case}: {taken:,} pixels taken over." if taken else f"Draft of {case}: the tag taken over."
 
 
 def _kept_text(case: str, *, by_curves: bool = False) -> str:

@@ -32,7 +32,8 @@ def add_prediction(
     beside
         The image that was predicted; place, size and units are its.
     outlined
-        Draw outlines alone: fills could not be told from those of labels that a person drew.
+        Draw outlines alone: fills could not be told from those of labels that a person drew. A region that was judged
+        as a whole is always an outline, so that the picture stays in sight.
 
     Returns
     -------
@@ -50,7 +51,7 @@ def add_prediction(
             facts["affine"] = moved(facts["affine"], [start for start, _ in prediction.region])
         labels.metadata["prediction"] = model
         facts[PILE_KEY] = prediction.surfaces
-        if outlined:
+        if outlined or prediction.marks_region:
             labels.contour, labels.opacity = _OUTLINE, 1.0
         layers.append(labels)
     if prediction.probabilities is not None:
@@ -58,29 +59,25 @@ def add_prediction(
     if prediction.confidence is not None:
         layers.append(add_confidence(viewer, prediction.confidence, prediction.region, model=model, beside=beside))
     if prediction.attention is not None:
-        layers.append(_add_attention(viewer, prediction.attention, model=model, beside=beside, place=place))
+        layers.append(_add_attention(viewer, prediction, model=model, beside=beside, place=place))
     if layers:
         viewer.layers.selection.active = layers[0]
     return layers
 
 
 def _add_attention(
-    viewer: napari.Viewer,
-    attention: npt.NDArray[np.float32],
-    *,
-    model: str,
-    beside: ImageLayer,
-    place: npt.NDArray[np.float64],
+    viewer: napari.Viewer, prediction: Prediction, *, model: str, beside: ImageLayer, place: npt.NDArray[np.float64]
 ) -> Layer:
-    """Where the grade comes from; hidden at first, since it lies over what is to be looked at."""
+    """Where the tag or grade comes from; hidden at first where it lies over a drawing that is to be looked at."""
+    decided = "grade" if prediction.tag is not None and prediction.tag.graded else "class"
     layer: Layer = viewer.add_image(
-        attention,
-        name=f"{beside.name} · {model} what decided the grade",
+        prediction.attention,
+        name=f"{beside.name} · {model} what decided the {decided}",
         colormap="inferno",
         contrast_limits=(0.0, 1.0),
         blending="additive",
         opacity=0.6,
-        visible=False,
+        visible=prediction.marks_region,
         metadata={"prediction": model},
         **spatial_kwargs(beside),
     )

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from napari.layers import Layer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout, QWidget
 
-from napari_medseg.structures import Box, MaskClass, TagResult
+from napari_medseg.structures import Box, MaskClass, Prediction, TagResult
 from napari_medseg.widgets.look import COLORS, SentenceLabel
 from napari_medseg.widgets.parts import button, row, words
 
@@ -42,6 +42,10 @@ class Result:
         Box of the image that was predicted; None for all of it.
     case
         Case of the data set that the image belongs to; empty when it is none.
+    prediction, model_path
+        What was predicted and by which file; None for one that is only on disk.
+    tag_only
+        Whether the labels only mark what was judged: the tag alone can be accepted.
     facts
         What is known of it, in sentences.
     notes
@@ -59,6 +63,9 @@ class Result:
     labels: Path | None = None
     region: Box | None = None
     case: str = ""
+    prediction: Prediction | None = None
+    model_path: Path | None = None
+    tag_only: bool = False
     facts: Sequence[str] = ()
     notes: Sequence[str] = ()
     error: str = ""
@@ -81,7 +88,7 @@ class ResultRow(QFrame):
         layout.addWidget(head)
         if result.tag is not None:
             layout.addWidget(words(tag_text(result.tag)))
-        if result.classes and result.layers:
+        if result.classes and result.layers and not result.tag_only:
             layout.addWidget(words(swatches(result.classes), faint=True))
         for fact in result.facts:
             layout.addWidget(words(html.escape(fact)))
@@ -110,7 +117,7 @@ class ResultRow(QFrame):
 
     def _make_buttons(self) -> Any:
         owner, result = self._owner, self.result
-        buttons = (
+        buttons: tuple[QPushButton, ...] = (
             button(
                 "Accept", lambda: owner.accept.emit(result), tip="Put it into the data set as a draft", name="accept"
             ),
@@ -119,6 +126,9 @@ class ResultRow(QFrame):
             ),
             button("Discard", lambda: owner.discard.emit(result), tip="Remove it", name="discard"),
         )
+        if result.tag_only and result.prediction is not None:
+            tip = "Save frame, overlay, probabilities, form and diameters as one picture"
+            buttons += (button("Report…", lambda: owner.report.emit(result), tip=tip, name="report"),)
         return row(*buttons, stretch=buttons[0])
 
 
@@ -128,6 +138,7 @@ class ResultRows(QWidget):
     accept = Signal(object)
     correct = Signal(object)
     discard = Signal(object)
+    report = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -165,7 +176,8 @@ class ResultRows(QWidget):
 def tag_text(tag: TagResult) -> str:
     """The tag with its probability, and those of the others, as rich text with bars."""
     trust = "" if tag.calibrated else " (not calibrated)"
-    lines = [f"<b>{html.escape(tag.tag)}</b> {tag.probabilities[tag.tag]:.2f}{trust}"]
+    doubt = ' · <span style="color:{}">▲ unsure</span>'.format(COLORS["warning"]) if tag.sure is False else ""
+    lines = [f"<b>{html.escape(tag.tag)}</b> {tag.probabilities[tag.tag]:.2f}{trust}{doubt}"]
     for name, probability in tag.probabilities.items():
         bar = f'<span style="color:{COLORS["info"]}">{"█" * round(12 * probability)}</span>'
         lines.append(f"{bar} {html.escape(name)} {probability:.2f}")
@@ -199,5 +211,6 @@ def tag_of_row(cells: Mapping[str, Any]) -> TagResult | None:
         tag=str(cells["class"]),
         probabilities=probabilities,
         calibrated=cells.get("calibrated") == "yes",
-        graded="calibrated" in cells,
+        graded="calibrated" in cells and "sure" not in cells,
+        sure={"yes": True, "no": False}.get(str(cells.get("sure"))),
     )

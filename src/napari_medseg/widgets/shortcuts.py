@@ -74,8 +74,8 @@ ULTRASOUND_KEYS = (
     ("Alt+B", "correct the scan region; Ctrl+Z takes a change back"),
     ("Alt+S", "outline from a rough ellipse: a preview"),
     ("Alt+Y, Alt+X", "accept, discard the preview"),
-    ("Alt+L", "calipers: draw a diameter"),
-    ("Alt+F", "TI-RADS form: digits answer, Enter ends"),
+    ("Alt+C", "calipers: draw a diameter"),
+    ("Alt+Q", "TI-RADS form: digits answer, Enter ends"),
 )
 NAPARI_KEYS = (
     ("P / 2", "brush"),
@@ -151,8 +151,8 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Alt+S": lambda: smart_contour_of(session).start(),
         "Alt+Y": lambda: smart_contour_of(session).accept(),
         "Alt+X": lambda: smart_contour_of(session).discard(),
-        "Alt+L": lambda: drawn_lines_of(session).draw(),
-        "Alt+F": session.form_asked.emit,
+        "Alt+C": lambda: drawn_lines_of(session).draw(),
+        "Alt+Q": session.form_asked.emit,
     }
     # What a slice hands on to the next one are curves in OCT, labels in other volumes.
     work |= {"Alt+PgDown": partial(_carry_on, session, 1), "Alt+PgUp": partial(_carry_on, session, -1)}

@@ -40,9 +40,9 @@ def take_over(session: Session, result: Result) -> tuple[str, int]:
         session,
         case,
         model=result.model,
-        labels=_pixels(result),
+        labels=None if result.tag_only else _pixels(result),
         region=result.region,
-        classes=result.classes,
+        classes=() if result.tag_only else result.classes,
         tag=result.tag.tag if result.tag is not None and not result.tag.graded else "",
         grade=result.tag.tag if result.tag is not None and result.tag.graded else "",
     )

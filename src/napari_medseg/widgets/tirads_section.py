@@ -51,7 +51,7 @@ class TiradsSection(QWidget):
         self.choices: dict[str, CalmComboBox] = {}
         self.foci: dict[str, QCheckBox] = {}
         self.fold = Fold("TI-RADS form")
-        self.fold.button.setToolTip("Alt+F: answer with digits, Tab and Enter")
+        self.fold.button.setToolTip("Alt+Q: answer with digits, Tab and Enter")
         self.fold.content.addLayout(self._make_form())
         clear = button("Clear", self._clear, tip="Take all answers away", name="clear_tirads")
         self.result = words()

@@ -44,7 +44,7 @@ class UltrasoundSection(QWidget):
         smart.setToolTip("Alt+S: drag an ellipse around the nodule; its outline is fitted to the picture")
         polygon = button("Polygon", self._polygon, name="polygon", tip="Click the outline's corners, Enter closes it")
         calipers = button("Calipers", self.lines.draw, name="calipers")
-        calipers.setToolTip("Alt+L: drag from end to end; lengths are kept with the case")
+        calipers.setToolTip("Alt+C: drag from end to end; lengths are kept with the case")
         layout.addLayout(row(smart, polygon, calipers, stretch=smart))
         self._answer = self._make_answer()
         layout.addWidget(self._answer)

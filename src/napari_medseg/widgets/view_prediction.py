@@ -31,6 +31,7 @@ class ViewPrediction:
         probabilities: bool,
         repair_order: bool = False,
         region_model: Path | None = None,
+        scan: Box | None = None,
     ) -> Callable[[Progress], Prediction]:
         """What the thread shall do.
 
@@ -48,6 +49,8 @@ class ViewPrediction:
             Whether to put layers in order, for models with surfaces.
         region_model
             Model that finds the region; None: `region` counts.
+        scan
+            Scan region of an ultrasound case, for models that judge the scan as a whole; None: they find it.
         """
 
         def run(progress: Progress) -> Prediction:
@@ -58,7 +61,7 @@ class ViewPrediction:
             prediction = api.predict(
                 loaded,
                 image,
-                region=region,
+                region=scan if region is None and loaded.predictor.marks_region else region,
                 region_model=region_model,
                 probabilities=probabilities,
                 confidence=bool(loaded.card.surfaces),
