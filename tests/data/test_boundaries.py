@@ -95,7 +95,7 @@ def test_surfaces_that_cross_are_put_in_order_and_counted(store: BoundaryStore) 
         ("bscan,x,ILM\n0,0,deep\n", "line 2: ILM 'deep' is no number"),
         ("bscan,x,ILM\n0,0,nan\n", "line 2: ILM nan lies outside the image, whose rows go from -0.5 to 9.5"),
         ("bscan,x,ILM\n0,0,9.6\n", "ILM 9.6 lies outside"),
-        ("bscan,x,ILM\n0,0,1\n0,0,2\n", "line 3 repeats the column of line 2"),
+        ("bscan,x,ILM\n0,0,1\n0,0,2\n", "line 3: it repeats the column of line 2"),
         ("bscan,x,ILM,anchors\n0,0,1,RPE\n", "'RPE' in the column 'anchors' is no surface"),
         ("", "is empty"),
     ],
@@ -103,6 +103,21 @@ def test_surfaces_that_cross_are_put_in_order_and_counted(store: BoundaryStore) 
 def test_a_broken_file_is_refused_with_its_line(store: BoundaryStore, text: str, sentence: str) -> None:
     _write(store, text)
     with pytest.raises(DatasetError, match=sentence):
+        store.read(SHAPE)
+
+
+def test_every_fault_of_a_file_is_listed_with_its_line(store: BoundaryStore) -> None:
+    _write(store, "bscan,x,ILM,XYZ,anchors\n0,0,deep,1,RPE\n0,1,5,,\n9,2,5,,\n0,1,99,,\n0,3,4,,ILM\n")
+    faults = store.faults(SHAPE)
+    assert [(fault.line, fault.text.split(",")[0]) for fault in faults] == [
+        (None, "it has the column 'XYZ'"),
+        (2, "ILM 'deep' is no number"),
+        (2, "'RPE' in the column 'anchors' is no surface"),
+        (4, "bscan 9 lies outside the image"),
+        (5, "ILM 99 lies outside the image"),
+        (5, "it repeats the column of line 3"),
+    ]
+    with pytest.raises(DatasetError, match=r"column 'XYZ'.*\(and 5 more faults\)\.$"):
         store.read(SHAPE)
 
 

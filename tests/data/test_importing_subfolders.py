@@ -59,7 +59,7 @@ def test_images_in_sub_folders_beside_others_are_named_when_they_are_left_out(tm
 
 def test_scanner_files_and_exports_in_patients_folders_are_volumes(tmp_path: Path) -> None:
     (tmp_path / "s" / "P1").mkdir(parents=True)
-    write_vol(tmp_path / "s" / "P1" / "one.vol", BSCANS, np.full((3, 1, 16), 9.0))
+    write_vol(tmp_path / "s" / "P1" / "one.vol", BSCANS, np.full((3, 1, 16), 9, np.float32))
     write_xml(tmp_path / "s" / "P2", (BSCANS * 255).astype(np.uint8), {})
     cases, _ = imported(tmp_path / "s", kind="oct")
     assert cases == {"P2": ("", False), "one": ("P1", False)}

@@ -9,18 +9,18 @@ decimals.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_medseg.data.boundary_lines import ANCHORS, BSCAN, COLUMN, LineFault, SurfaceLines, read_lines
 from napari_medseg.data.table import Table, quoted, read_table, render_table
 from napari_medseg.errors import DatasetError
 from napari_medseg.io.atomic import replacing
 
-BSCAN, COLUMN, ANCHORS = "bscan", "x", "anchors"
 #: How far a lower surface may lie above an upper one and still count as touching it: two decimals, rounded.
 _ROUNDING = 0.011
 
@@ -78,29 +78,31 @@ class BoundaryStore:
         ------
         DatasetError
             The file cannot be understood, names another surface, or has columns or rows outside the image; the message
-            names line and column.
+            names line and column of the first fault, `faults` lists all.
         """
         if not self.exists:
             return None
-        table = read_table(self.path)
-        bscans, height, width = (1, *shape) if len(shape) == 2 else shape
-        names = self._columns(table)
-        rows = np.full((bscans, len(self.surfaces), width), np.nan, np.float32)
-        pinned = np.zeros(rows.shape, bool)
-        seen: dict[tuple[int, int], int] = {}
-        for number, cells in enumerate(_cells(table)):
-            where = f"{self.path} line {number + 2}"
-            place = tuple(_index(cells, *axis, where) for axis in ((BSCAN, bscans), (COLUMN, width)))
-            first = seen.setdefault((place[0], place[1]), number)
-            if first != number:
-                raise DatasetError(f"{where} repeats the column of line {first + 2}: remove one of them.")
-            for index, name in names.items():
-                rows[place[0], index, place[1]] = _row(cells.get(name, ""), name, height, where)
-            for index in self._anchors(cells.get(ANCHORS, ""), where):
-                pinned[place[0], index, place[1]] = True
-        ordered = np.where(np.isnan(rows), np.float32(np.nan), np.fmax.accumulate(rows, axis=1))
-        crossed = (ordered - rows > _ROUNDING).any(axis=1)
-        return Boundaries(rows=ordered, pinned=pinned & np.isfinite(ordered), crossings=int(crossed.sum()))
+        found = self._lines_of(shape)
+        if found.faults:
+            more = f" (and {len(found.faults) - 1} more faults)" if len(found.faults) > 1 else ""
+            raise DatasetError(f"{self.path}: {found.faults[0]}{more}.")
+        ordered = np.where(np.isnan(found.rows), np.float32(np.nan), np.fmax.accumulate(found.rows, axis=1))
+        crossed = (ordered - found.rows > _ROUNDING).any(axis=1)
+        return Boundaries(rows=ordered, pinned=found.pinned & np.isfinite(ordered), crossings=int(crossed.sum()))
+
+    def faults(self, shape: Sequence[int]) -> list[LineFault]:
+        """Everything that keeps the file from being read, with line and column; empty without a file.
+
+        Raises
+        ------
+        DatasetError
+            It is no table at all.
+        """
+        return self._lines_of(shape).faults if self.exists else []
+
+    def _lines_of(self, shape: Sequence[int]) -> SurfaceLines:
+        bscans = shape if len(shape) == 3 else (1, *shape)
+        return read_lines(read_table(self.path), self.surfaces, bscans)
 
     def write(self, rows: npt.NDArray[np.float32], pinned: npt.NDArray[np.bool_] | None = None) -> None:
         """Write the surfaces of the case, all of them, in one step.
@@ -148,61 +150,3 @@ class BoundaryStore:
                 names = (name for name, there in zip(self.surfaces, pinned[bscan, :, x], strict=True) if there)
                 anchors = quoted(";".join(names))
             yield f"{bscan},{x},{','.join(cells)},{anchors}\n"
-
-    def _columns(self, table: Table) -> Mapping[int, str]:
-        """Name of each surface's column as the file writes it, by index of the surface."""
-        for name in (BSCAN, COLUMN):
-            if not table.has(name):
-                raise DatasetError(f"{self.path} has no column '{name}': its first line must name '{BSCAN}' and 'x'.")
-        columns: dict[int, str] = {}
-        for name in table.columns:
-            if name.strip().lower() in ("", BSCAN, COLUMN, ANCHORS):
-                continue
-            if name.strip() not in self.surfaces:
-                raise DatasetError(
-                    f"{self.path} has the column '{name}', which is no surface of the data set: rename the column, or "
-                    "declare the surface in dataset.json."
-                )
-            index = self.surfaces.index(name.strip())
-            if index in columns:
-                raise DatasetError(f"{self.path} has the column '{name}' twice: remove one.")
-            columns[index] = name.strip()
-        return columns
-
-    def _anchors(self, text: str, where: str) -> Iterator[int]:
-        names = [name.strip() for name in text.split(";") if name.strip()]
-        for name in names:
-            if name not in self.surfaces:
-                raise DatasetError(f"{where}: '{name}' in the column '{ANCHORS}' is no surface: correct its name.")
-            yield self.surfaces.index(name)
-
-
-def _cells(table: Table) -> Iterator[Mapping[str, str]]:
-    """The lines of a table by column."""
-    names = [name.strip() for name in table.columns]
-    names = [name.lower() if name.lower() in (BSCAN, COLUMN, ANCHORS) else name for name in names]
-    return (dict(zip(names, (cell.strip() for cell in line), strict=False)) for line in table.rows)
-
-
-def _index(cells: Mapping[str, str], name: str, size: int, where: str) -> int:
-    text = cells.get(name, "")
-    if not (text.isascii() and text.isdigit()):
-        raise DatasetError(f"{where}: {name} '{text}' is no whole number: correct it.")
-    if int(text) >= size:
-        raise DatasetError(f"{where}: {name} {text} lies outside the image, which has {size}: correct or remove it.")
-    return int(text)
-
-
-def _row(text: str, name: str, height: int, where: str) -> float:
-    if not text:
-        return math.nan
-    try:
-        # A spreadsheet that separates cells by ';' writes decimals with a comma.
-        row = float(text.replace(",", "."))
-    except ValueError:
-        raise DatasetError(f"{where}: {name} '{text}' is no number: correct it, or leave it empty.") from None
-    if not -0.5 <= row <= height - 0.5:
-        raise DatasetError(
-            f"{where}: {name} {text} lies outside the image, whose rows go from -0.5 to {height - 0.5}: correct it."
-        )
-    return row

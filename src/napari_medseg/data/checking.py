@@ -21,6 +21,8 @@ from napari_medseg.errors import MedsegError
 from napari_medseg.io.plausibility import implausible_spacing
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Case, DatasetInfo, Fault, Image, Progress
 
+#: Faults of one table of surfaces that are listed one by one; a file that is wrong throughout has one per column.
+_MOST_FAULTS = 50
 _REPAIR = "Run 'napari-medseg dataset check --repair'."
 
 
@@ -180,11 +182,20 @@ def _spacing_faults(doubts: Mapping[str, Sequence[str]]) -> Iterator[Fault]:
 
 
 def _boundary_faults(dataset: Dataset, case: Case, where: str, image: Image) -> Iterator[Fault]:
+    store = dataset.boundary_store(case)
     try:
-        boundaries = dataset.boundary_store(case).read(image.spatial_shape)
+        found = store.faults(image.spatial_shape)
+        boundaries = store.read(image.spatial_shape) if not found else None
     except MedsegError as error:
         yield Fault(text=str(error), where=where)
         return
+    for fault in found[:_MOST_FAULTS]:
+        line = "" if fault.line is None else f" line {fault.line}"
+        text = f"boundaries/{store.path.name}{line}: {fault.text}."
+        yield Fault(text=text, where=where, mend=f"{fault.mend[0].upper()}{fault.mend[1:]}.")
+    if len(found) > _MOST_FAULTS:
+        text = f"boundaries/{store.path.name} has {len(found) - _MOST_FAULTS} more faults."
+        yield Fault(text=text, where=where, mend="Correct those above first, or import the file anew.")
     if boundaries is not None and boundaries.crossings:
         columns = f"{boundaries.crossings} column{'s'[: boundaries.crossings != 1]}"
         text = f"The boundaries cross in {columns}; there the upper one counts."
