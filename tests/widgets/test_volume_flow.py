@@ -14,6 +14,7 @@ from napari_medseg.errors import AnnotationError
 from napari_medseg.structures import NOT_LOOKED_AT, DatasetInfo
 from napari_medseg.widgets.adding import add_files
 from napari_medseg.widgets.annotate_panel import AnnotatePanel
+from napari_medseg.widgets.crosshair import Crosshair
 from napari_medseg.widgets.ortho_views import NAME, OrthoViews, toggle_planes
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.volume_tools import SCOPES
@@ -251,6 +252,12 @@ def test_the_window_is_remembered_for_the_next_ct_and_numbers_may_be_typed(desk,
     assert tuple(image.contrast_limits) == (-125, 225)
 
 
+def world_at(viewer, place) -> tuple[float, ...]:
+    """Where in the world napari itself says that a place of its canvas lies."""
+    canvas = viewer.window._qt_viewer.canvas
+    return canvas._map_canvas2world((place.x(), place.y()), canvas.view)
+
+
 def test_the_other_planes_follow_and_lead_the_canvas(desk, qtbot):
     viewer, _, session = desk
     press(qtbot, viewer, Qt.Key.Key_O)
@@ -267,14 +274,28 @@ def test_the_other_planes_follow_and_lead_the_canvas(desk, qtbot):
     session.labels.mode = "pan_zoom"
     stroke_over(qtbot, viewer, [(42, 70), (42, 70)])
     assert viewer.dims.current_step[1:] == (42, 70)
+    crosshair = views.crosshair
+    assert world_at(viewer, crosshair.place()) == pytest.approx(viewer.dims.point, abs=0.01)
+    lines = crosshair.grab().toImage()
+    at, corner = crosshair.place().toPoint(), lines.pixelColor(2, 2)
+    # Between two pixels, a line is drawn in one of them.
+    assert any(lines.pixelColor(at.x() - more, 5) != corner for more in (0, 1))
+    assert any(lines.pixelColor(5, at.y() - more) != corner for more in (0, 1))
+    assert lines.pixelColor(at) == corner
     qtbot.mouseDClick(coronal, Qt.MouseButton.LeftButton, pos=target.toPoint())
     assert tuple(viewer.dims.order) == (1, 0, 2)
     assert not views.views[0].isHidden()
     assert coronal.isHidden()
+    # The head is above now; the crosshair must know.
+    assert world_at(viewer, crosshair.place()) == pytest.approx(viewer.dims.point, abs=0.01)
+    viewer.dims.ndisplay = 3
+    assert crosshair.place() is None
+    viewer.dims.ndisplay = 2
     callbacks = len(viewer.mouse_drag_callbacks)
     toggle_planes(viewer)
     assert NAME not in viewer.window.dock_widgets
     qtbot.waitUntil(lambda: len(viewer.mouse_drag_callbacks) == callbacks - 1, timeout=10_000)
+    qtbot.waitUntil(lambda: not canvas_of(viewer).findChildren(Crosshair), timeout=10_000)
 
 
 def test_tools_without_anything_to_work_on_say_what_to_do(desk, qtbot):

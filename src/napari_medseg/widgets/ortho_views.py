@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QBoxLayout, QWidget
 
 from napari_medseg.widgets._layers import true_space
+from napari_medseg.widgets.crosshair import Crosshair
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.planes import Plane, planes_of
 from napari_medseg.widgets.session import Session, session_of
@@ -73,6 +74,8 @@ class OrthoViews(QWidget):
             follow(self, emitter, self._find)
         follow(self, viewer.dims.events.point, self._soon)
         self._follow_clicks(viewer)
+        self.crosshair = Crosshair(viewer, lambda: self._image is not None and self.isVisible())
+        self.destroyed.connect(self.crosshair.deleteLater)
         self._find()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
@@ -81,6 +84,16 @@ class OrthoViews(QWidget):
         directions = QBoxLayout.Direction
         wide = self.width() > self.height()
         self._layout.setDirection(directions.LeftToRight if wide else directions.TopToBottom)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """The crosshair over napari's canvas comes with the views (Qt's hook)."""
+        super().showEvent(event)
+        self.crosshair.update()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """It goes with them, too (Qt's hook)."""
+        super().hideEvent(event)
+        self.crosshair.update()
 
     def _follow_clicks(self, viewer: napari.Viewer) -> None:
         callbacks, leave = viewer.mouse_drag_callbacks, self._leave
@@ -110,6 +123,7 @@ class OrthoViews(QWidget):
                 self._decode(image)
         self._find_labels()
         self._arrange()
+        self.crosshair.update()
         self._soon()
 
     def _wanted_image(self) -> Image | None:
@@ -117,14 +131,7 @@ class OrthoViews(QWidget):
         opened = self._session.open
         candidates = [*(opened.image_layers if opened is not None else ()), *reversed(viewer.layers)]
         for layer in candidates:
-            is_preview = {"prediction", "measured"} & layer.metadata.keys()
-            if (
-                isinstance(layer, Image)
-                and layer in viewer.layers
-                and layer.ndim == 3
-                and not layer.rgb
-                and not is_preview
-            ):
+            if isinstance(layer, Image) and layer in viewer.layers and _is_volume(layer):
                 return layer
         return None
 

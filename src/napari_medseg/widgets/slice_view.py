@@ -101,18 +101,10 @@ class SliceView(QWidget):
         if self._image is not None:
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             painter.drawImage(self.frame(), self._image)
-            self._draw_cross(painter)
+            draw_cross(painter, self.frame(), self.point_of(*self._place))
         painter.setPen(Qt.GlobalColor.white)
         painter.drawText(self.rect().adjusted(6, 4, -6, -4), Qt.AlignmentFlag.AlignTop, self.name)
         painter.end()
-
-    def _draw_cross(self, painter: QPainter) -> None:
-        frame, at = self.frame(), self.point_of(*self._place)
-        painter.setPen(QPen(_CROSS, 1))
-        for start, stop in ((frame.left(), at.x() - _GAP), (at.x() + _GAP, frame.right())):
-            painter.drawLine(QPointF(start, at.y()), QPointF(stop, at.y()))
-        for start, stop in ((frame.top(), at.y() - _GAP), (at.y() + _GAP, frame.bottom())):
-            painter.drawLine(QPointF(at.x(), start), QPointF(at.x(), stop))
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """Go where the person points (Qt's hook)."""
@@ -146,6 +138,15 @@ class SliceView(QWidget):
         self.pointed.emit(
             float(np.clip(row, 0, self._image.height() - 1)), float(np.clip(column, 0, self._image.width() - 1))
         )
+
+
+def draw_cross(painter: QPainter, frame: QRectF, at: QPointF) -> None:
+    """Lines through a place, from one side of a frame to the other, that leave the place itself in sight."""
+    painter.setPen(QPen(_CROSS, 1))
+    for start, stop in ((frame.left(), at.x() - _GAP), (at.x() + _GAP, frame.right())):
+        painter.drawLine(QPointF(start, at.y()), QPointF(stop, at.y()))
+    for start, stop in ((frame.top(), at.y() - _GAP), (at.y() + _GAP, frame.bottom())):
+        painter.drawLine(QPointF(at.x(), start), QPointF(at.x(), stop))
 
 
 def grey(slab: npt.NDArray[Any], limits: tuple[float, float]) -> npt.NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import napari
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 
 def real_viewer(viewer: napari.Viewer) -> napari.Viewer:
@@ -20,6 +20,11 @@ def real_viewer(viewer: napari.Viewer) -> napari.Viewer:
 def main_window(viewer: napari.Viewer) -> QMainWindow:
     """The window of a viewer, to hang shortcuts and a session on."""
     return cast("QMainWindow", real_viewer(viewer).window._qt_window)
+
+
+def canvas_of(viewer: napari.Viewer) -> QWidget:
+    """The widget that shows a viewer's layers and takes the mouse."""
+    return cast("QWidget", real_viewer(viewer).window._qt_viewer.canvas.native)
 
 
 def follow(owner: QObject, emitter: Any, slot: Callable[..., None]) -> None:
