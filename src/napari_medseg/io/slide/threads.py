@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -27,12 +28,25 @@ def _pool(process: int, depth: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(num_threads(), thread_name_prefix="tiles")
 
 
+_here = threading.local()
+
+
 def in_threads(work: Callable[[T], R], items: Sequence[T], *, depth: int = 0) -> list[R]:
     """Results of `work` for every item, in order.
 
-    `work` may call this function with a smaller depth (0 or 1), never with the same: a thread that waits for a free
-    thread of its own group could wait forever.
+    Parameters
+    ----------
+    work
+        May call this function again; with a smaller depth it gets threads of its own.
+    depth
+        Which of two groups of threads works. One that waits for a free thread of its own group could wait forever, so
+        there the items are worked on at once.
     """
-    if len(items) < _WORTH_THREADS or num_threads() == 1:
+    if len(items) < _WORTH_THREADS or num_threads() == 1 or getattr(_here, "depth", depth + 1) <= depth:
         return [work(item) for item in items]
-    return list(_pool(os.getpid(), depth).map(work, items))
+    return list(_pool(os.getpid(), depth).map(lambda item: _at_depth(depth, work, item), items))
+
+
+def _at_depth(depth: int, work: Callable[[T], R], item: T) -> R:
+    _here.depth = depth
+    return work(item)

@@ -73,6 +73,7 @@ class VirtualLevel(LazyArray):
             shape, chunks = (len(planes), *shape), (1, *chunks)
         load = partial(_load_stacked, planes) if stacked else first.load
         super().__init__(shape, first.finer.dtype, load, source=first.finer.source, chunks=chunks)
+        self.planes = planes
         #: Whether its tiles stay once they are computed.
         self.is_kept = first.is_kept
 
@@ -108,15 +109,22 @@ def prepare_overview(image: Image, progress: Progress) -> None:
 
 
 class _Halved:
-    """Tiles of a halved (y, x) or (y, x, c) array, each computed from four of the finer array's."""
+    """Tiles of a halved (y, x) or (y, x, c) array, each computed from four of the finer array's.
 
-    def __init__(self, finer: LazyArray) -> None:
-        height, width, *rest = finer.shape
-        self.finer = finer
-        self.shape = ((height + 1) // 2, (width + 1) // 2, *rest)
-        size = int(np.prod(self.shape)) * finer.dtype.itemsize
-        self.is_kept = size <= _KEPT_BYTES
-        self._is_first_kept = self.is_kept and not (isinstance(finer, VirtualLevel) and finer.is_kept)
+    Parameters
+    ----------
+    finer
+        Array or, where that is virtual too, its tiles.
+    """
+
+    def __init__(self, finer: LazyArray | _Halved) -> None:
+        is_above_kept = isinstance(finer, _Halved) and finer.is_kept
+        self.finer: LazyArray = finer.as_array() if isinstance(finer, _Halved) else finer
+        height, width, *rest = self.finer.shape
+        self.shape: tuple[int, ...] = ((height + 1) // 2, (width + 1) // 2, *rest)
+        size = int(np.prod(self.shape)) * self.finer.dtype.itemsize
+        self.is_kept: bool = size <= _KEPT_BYTES
+        self._is_first_kept = self.is_kept and not is_above_kept
         self._owner = new_owner()
         self._cache = TileCache(size) if self.is_kept else TILES
 
@@ -126,6 +134,10 @@ class _Halved:
     def __reduce__(self) -> tuple[type[_Halved], tuple[LazyArray]]:
         # Another process computes its own tiles: locks cannot travel.
         return _Halved, (self.finer,)
+
+    def as_array(self) -> LazyArray:
+        """The same pixels as array."""
+        return LazyArray(self.shape, self.finer.dtype, self.load, source=self.finer.source)
 
     def load(self, block: Block) -> Pixels:
         """Pixels of a block."""
@@ -149,7 +161,9 @@ class _Halved:
 
 
 def _halved(finer: ArrayLike, axes: str) -> VirtualLevel:
-    array = finer if isinstance(finer, LazyArray) else wrapped(finer, "")
+    if isinstance(finer, VirtualLevel):
+        return VirtualLevel(tuple(_Halved(plane) for plane in finer.planes), stacked=axes == "cyx")
+    array = finer if isinstance(finer, LazyArray) else wrapped(finer, "the image")
     if axes == "cyx":
         return VirtualLevel(tuple(_Halved(array.take(i, 0)) for i in range(array.shape[0])), stacked=True)
     return VirtualLevel((_Halved(array),), stacked=False)
