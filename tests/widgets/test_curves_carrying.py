@@ -77,21 +77,18 @@ def test_what_is_drawn_there_stays(desk, qtbot):
     assert panel.notice.words == "eye_9 has curves of its own: they stay."
 
 
-@pytest.mark.parametrize(
-    ("case", "key", "words"),
-    [
+def test_why_curves_cannot_go_on_is_said_and_the_case_stays(desk, qtbot):
+    viewer, panel, session = desk
+    for case, key, words in (
         (NAMES[2], Qt.Key.Key_PageDown, "eye_11 is the last B-scan of the group 'eye'."),
         (NAMES[0], Qt.Key.Key_PageUp, "eye_9 is the first B-scan of the group 'eye'."),
         ("alone", Qt.Key.Key_PageDown, "alone has no group: curves are carried on between B-scans of one group"),
         ("wide", Qt.Key.Key_PageUp, "narrow has 128 × 100 pixels and wide 128 × 192"),
-    ],
-)
-def test_why_curves_cannot_go_on_is_said_and_the_case_stays(desk, qtbot, case, key, words):
-    viewer, panel, session = desk
-    draw(session, case, TRUTH[0])
-    press(qtbot, viewer, key)
-    assert words in panel.notice.words
-    assert session.case.case == case
+    ):
+        draw(session, case, TRUTH[0])
+        press(qtbot, viewer, key)
+        assert words in panel.notice.words
+        assert session.case.case == case
 
 
 def test_a_case_without_curves_has_none_to_carry_on(desk, qtbot):
@@ -103,6 +100,7 @@ def test_a_case_without_curves_has_none_to_carry_on(desk, qtbot):
     assert not panel.curves.fill.isVisible()
     session.open_case("alone")
     assert not panel.curves.carry.isVisible()
+    assert bscans_of_group(session.dataset, session.case) == [session.case]
 
 
 def test_missing_curves_are_suggested_from_the_nearest_case_of_the_group(desk, qtbot):
@@ -112,8 +110,3 @@ def test_missing_curves_are_suggested_from_the_nearest_case_of_the_group(desk, q
     press(qtbot, viewer, Qt.Key.Key_G)
     assert panel.notice.words == "Missing curves were taken from eye_9, which is of the same group."
     assert np.abs(session.open.curves.rows - TRUTH[2]).mean() < 3
-
-
-def test_a_case_without_a_group_is_alone(desk):
-    dataset = desk[2].dataset
-    assert bscans_of_group(dataset, dataset.case("alone")) == [dataset.case("alone")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_medseg.annotation.alignment import depth_offset, moved_by
 from napari_medseg.annotation.curves import Curves
 from napari_medseg.annotation.surfaces import Rows, pile_of, surfaces_of_labels
 from napari_medseg.errors import AnnotationError
@@ -75,11 +76,15 @@ def draw_from(session: Session, source: Case) -> bool:
     rows = rows_of_case(dataset, source, (height, width))
     if rows is None:
         return False
-    pictures = (brightness(dataset.read_image(source)), case.picture(0))
-    pair = Curves(case.surfaces, (2, height, width), pictures.__getitem__)
-    pair.set_rows(0, rows)
+    there, here = brightness(dataset.read_image(source)), case.picture(0)
+    offset = depth_offset(there, here)
+    moved = rows + offset
+    # What lies outside this picture is not drawn along its edge.
+    moved[(moved < 0) | (moved > height - 1)] = np.nan
+    pair = Curves(case.surfaces, (2, height, width), (moved_by(there, offset), here).__getitem__)
+    pair.set_rows(0, moved)
     pair.set_rows(1, case.rows)
-    if not pair.carry_on(0, 1):
+    if np.isnan(moved).all() or not pair.carry_on(0, 1):
         return False
     return case.do(case.curves.set_rows, 0, pair.rows(1), pinned=case.curves.pinned(0))
 
