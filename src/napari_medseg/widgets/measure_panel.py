@@ -24,7 +24,7 @@ from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.layer_box import LabelsLayerBox
 from napari_medseg.widgets.measure_subject import image_beside, image_to_complete, subject_of_layer
-from napari_medseg.widgets.measure_table import MeasureTable
+from napari_medseg.widgets.measure_table import HEIGHTS, MeasureTable
 from napari_medseg.widgets.measure_work import Findings, find, headings, lines
 from napari_medseg.widgets.missing_facts import MissingFacts
 from napari_medseg.widgets.notice import Notice
@@ -233,7 +233,9 @@ class MeasurePanel(QWidget):
         """Show what depends on the B-scan on screen."""
         assert self.findings is not None
         self.table.blockSignals(True)
-        self.table.show_lines(headings(self.findings), lines(self.findings, self.bscan))
+        # Without curves and maps below it, the table has the panel to itself.
+        highest = HEIGHTS[0 if self.findings.thickness is not None else 1]
+        self.table.show_lines(headings(self.findings), lines(self.findings, self.bscan), highest=highest)
         self.table.blockSignals(False)
         chosen = self.findings.map_of(self.table.structure)
         self.profile.setVisible(chosen is not None)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 _SWATCH = 12
-_HEIGHT = 156
+_ROW = 22
+#: Pixels of height: what is always taken, and what many lines may take where nothing else needs the room.
+HEIGHTS = (156, 376)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +54,13 @@ class MeasureTable(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setFixedHeight(_HEIGHT)
+        self.setFixedHeight(HEIGHTS[0])
+        # The end of a name tells parts of one class apart.
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         vertical = self.verticalHeader()
         if vertical is not None:
             vertical.setVisible(False)
-            vertical.setDefaultSectionSize(22)
+            vertical.setDefaultSectionSize(_ROW)
         self._places: dict[str, tuple[int, ...]] = {}
         self.itemSelectionChanged.connect(lambda: self.structure_changed.emit(self.structure))
         self.cellClicked.connect(self._choose_place)
@@ -67,8 +72,8 @@ class MeasureTable(QTableWidget):
         item = self.item(self.currentRow(), 0)
         return "" if item is None else item.text()
 
-    def show_lines(self, headings: Sequence[str], lines: Sequence[Line]) -> None:
-        """Replace what is shown."""
+    def show_lines(self, headings: Sequence[str], lines: Sequence[Line], *, highest: int = HEIGHTS[0]) -> None:
+        """Replace what is shown; the table grows with its lines up to a height in pixels, then scrolls."""
         selected = self.structure
         self.blockSignals(True)
         self.setColumnCount(len(headings))
@@ -81,6 +86,8 @@ class MeasureTable(QTableWidget):
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        needed = 2 * self.frameWidth() + _ROW * len(lines) + (0 if header is None else header.sizeHint().height())
+        self.setFixedHeight(int(np.clip(needed, HEIGHTS[0], highest)))
         self._places = {line.name: line.place for line in lines if line.place}
         names = [line.name for line in lines]
         if names:

@@ -100,7 +100,7 @@ def _lines_of_parts(findings: Findings) -> list[Line]:
         only = parts[0] if len(parts) == 1 else None
         found.append(_line_of_part(structure, colors[structure], whole, only))
         if only is None:
-            found += [_line_of_part(f"part {p.part} of {structure}", colors[structure], p, p) for p in parts]
+            found += [_line_of_part(f"{structure} · {p.part}", colors[structure], p, p) for p in parts]
     return found
 
 
