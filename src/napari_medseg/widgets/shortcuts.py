@@ -72,9 +72,9 @@ VOLUME_KEYS = (
 )
 ULTRASOUND_KEYS = (
     ("Alt+B", "correct the scan region; Ctrl+Z takes a change back"),
-    ("Alt+S", "outline from a rough ellipse: a preview"),
+    ("Alt+E", "outline from a rough ellipse: a preview"),
     ("Alt+Y, Alt+X", "accept, discard the preview"),
-    ("Alt+C", "calipers: draw a diameter"),
+    ("Alt+M", "calipers: draw a diameter"),
     ("Alt+Q", "TI-RADS form: digits answer, Enter ends"),
 )
 NAPARI_KEYS = (
@@ -148,10 +148,10 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
     }
     ultrasound_work: dict[str, Callable[[], None]] = {
         "Alt+B": lambda: scan_box_of(session).correct(),
-        "Alt+S": lambda: smart_contour_of(session).start(),
+        "Alt+E": lambda: smart_contour_of(session).start(),
         "Alt+Y": lambda: smart_contour_of(session).accept(),
         "Alt+X": lambda: smart_contour_of(session).discard(),
-        "Alt+C": lambda: drawn_lines_of(session).draw(),
+        "Alt+M": lambda: drawn_lines_of(session).draw(),
         "Alt+Q": session.form_asked.emit,
     }
     # What a slice hands on to the next one are curves in OCT, labels in other volumes.
