@@ -87,7 +87,9 @@ def _load(path: Path) -> Mapping[str, npt.NDArray[Any]]:
 def _as_grey(bscans: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Whole numbers 0..255 that MATLAB stored as floats are uint8 again; others stay as they are."""
     if bscans.dtype.kind == "f":
-        whole = bscans.astype(np.uint8, casting="unsafe") if _fits_bytes(bscans) else bscans.astype(np.float32)
+        # Values beyond float32 become infinite, which the reader tells as it tells all that are no numbers.
+        with np.errstate(over="ignore"):
+            whole = bscans.astype(np.uint8, casting="unsafe") if _fits_bytes(bscans) else bscans.astype(np.float32)
         return np.ascontiguousarray(whole)
     return np.ascontiguousarray(bscans)
 
@@ -108,7 +110,8 @@ def _named(
     """(surface, bscan, x) by name; nothing where they do not fit the B-scans. MATLAB counts rows from 1."""
     if layers.shape != (len(names), shape[0], shape[2]) or layers.dtype.kind not in "uif":
         return {}
-    return {name: rows.astype(np.float32) - 1 for name, rows in zip(names, layers, strict=True)}
+    with np.errstate(over="ignore"):
+        return {name: rows.astype(np.float32) - 1 for name, rows in zip(names, layers, strict=True)}
 
 
 FORMAT = Format(name="a MATLAB file", recognises=_recognises, read=read_mat)

@@ -214,7 +214,9 @@ def _positions(bscans: Sequence[np.void], header: np.void) -> npt.NDArray[np.flo
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         return None
     points = np.array([[[b["start_y"], b["start_x"]], [b["end_y"], b["end_x"]]] for b in bscans], np.float64)
-    return points / scale if np.isfinite(points).all() else None
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = points / scale
+    return found if np.isfinite(found).all() else None
 
 
 FORMAT = Format(name="a Heidelberg .vol file", recognises=_recognises, read=read_vol)

@@ -185,9 +185,11 @@ def _positions(
 ) -> npt.NDArray[np.float64] | None:
     """(bscan, 2, 2): start and end as (y, x) in pixels of the localizer."""
     points = np.stack([starts, ends], axis=1)[..., ::-1]
-    if localizer is None or localizer.spacing is None or not np.isfinite(points).all():
+    if localizer is None or localizer.spacing is None:
         return None
-    return np.asarray(points / np.asarray(localizer.spacing))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.asarray(points / np.asarray(localizer.spacing))
+    return found if np.isfinite(found).all() else None
 
 
 def _surfaces(scans: Sequence[ElementTree.Element], width: int) -> dict[str, npt.NDArray[np.float32]]:
