@@ -103,7 +103,9 @@ def moving_mask(frames: npt.NDArray[np.float32]) -> Mask:
 def _joined(mask: Mask, unit: int, *, without: Mask) -> Mask:
     """Without crumbs, with gaps closed, holes filled and thin attachments cut off; `without` is left out."""
     solid = _filled(_opened(mask, 2 * unit + 1), 2 * _GAP * unit + 1) & ~without
-    return _opened(solid, 2 * round(_THIN * min(mask.shape)) + 1)
+    side = 2 * round(_THIN * min(mask.shape)) + 1
+    # What tapers off, as the tips of a fan do, is given back.
+    return solid & _grown(_opened(solid, side), side)
 
 
 def _bar_mask(height: Frame, unit: int) -> Mask:
@@ -176,7 +178,8 @@ def _text_mask(height: Frame, unit: int) -> Mask:
 
     wide = 2 * unit + 3
     broad = ndimage.maximum_filter(ndimage.minimum_filter(height, wide), wide)
-    bare = ndimage.minimum_filter(height, 4 * unit + 5) <= _NEAR
+    # Single dark grains between bright ones are no background.
+    bare = _grown(_opened(height <= _NEAR, 2 * unit + 1), wide + 4 * unit)
     return np.asarray((height - broad > _STROKE) & bare)
 
 
