@@ -71,3 +71,13 @@ def test_answers_are_sure_from_the_lowest_confidence_that_keeps_the_promise(n, s
     kept = {float(c): right[confidence >= c].mean() for c in np.unique(confidence) if (confidence >= c).sum() >= FEWEST}
     wanted = [c for c, accuracy in kept.items() if accuracy >= share - 1e-12]
     assert sure_from(confidence, right, share) == (None if n < FEWEST else min(wanted, default=NEVER))
+
+
+def test_a_handful_of_right_answers_does_not_make_certain():
+    tags = np.arange(30) % 3
+    stated = np.where(tags[:, None] == np.arange(3), 0.8, 0.1)
+    sharpened = at_temperature(stated, fit_tag_temperature(stated, tags))
+    assert 0.9 < sharpened.max() < 0.97
+    two = np.where((tags > 0)[:, None], [0.2, 0.8], [0.8, 0.2])
+    temperature = fit_grade_temperature(two, (tags > 0).astype(np.int64))
+    assert 1 / (1 + np.exp(-np.log(4) / temperature)) == pytest.approx(31 / 32, abs=1e-3)

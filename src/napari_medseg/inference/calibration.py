@@ -1,6 +1,8 @@
 """Temperatures that bring probabilities in line with how often they are right, and from where on an answer is sure.
 
-Both are fitted to cases that the network was not trained on.
+Both are fitted to cases that the network was not trained on. The truth counts as one case less than sure, as in Platt
+1999 ("Probabilistic outputs for support vector machines", section 2.2): a handful of cases that are all right would
+otherwise ask for certainty.
 """
 
 from __future__ import annotations
@@ -50,11 +52,11 @@ def fit_grade_temperature(probabilities: Floats, grades: npt.NDArray[np.int64]) 
         return None
     likely = np.clip(steps_above(probabilities), _LEAST, 1 - _LEAST)
     logits = np.log(likely) - np.log1p(-likely)
-    above = grades[:, np.newaxis] > np.arange(logits.shape[1])
+    above = np.where(grades[:, np.newaxis] > np.arange(logits.shape[1]), len(grades) + 1.0, 1.0) / (len(grades) + 2.0)
 
     def surprise(temperature: float) -> float:
         scaled = logits / temperature
-        return float(np.mean(np.logaddexp(0.0, np.where(above, -scaled, scaled))))
+        return float(np.mean(np.logaddexp(0.0, scaled) - above * scaled))
 
     return _best_temperature(surprise)
 
@@ -78,10 +80,12 @@ def fit_tag_temperature(probabilities: Floats, tags: npt.NDArray[np.int64]) -> f
     if len(tags) < FEWEST or len(np.unique(tags)) < 2:
         return None
     logits = np.log(np.clip(probabilities, _LEAST_SHARE, 1.0))
+    (n, number) = logits.shape
+    shares = np.where(tags[:, np.newaxis] == np.arange(number), n + 1.0, 1.0) / (n + number)
 
     def surprise(temperature: float) -> float:
         scaled = logits / temperature
-        return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(tags)), tags]))
+        return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - (shares * scaled).sum(axis=1)))
 
     return _best_temperature(surprise)
 
