@@ -16,6 +16,7 @@ from napari.layers import Labels, Points, Vectors
 
 from napari_medseg.annotation.curve import Curve
 from napari_medseg.annotation.surfaces import Rows
+from napari_medseg.widgets.window import main_window
 
 #: Width of a line and size of an anchor on the screen, in pixels.
 LINE_WIDTH, ANCHOR_SIZE = 1.6, 9.0
@@ -52,6 +53,8 @@ class CurveLayers:
             "units": labels.units[-2:],
             "axis_labels": labels.axis_labels[-2:],
         }
+        # napari counts the size of points in pixels of the screen, of which a scaled screen has more.
+        size = ANCHOR_SIZE * main_window(viewer).devicePixelRatioF()
         segments = len(colors) * (labels.data.shape[-1] - 1)
         self.lines: Vectors = viewer.add_vectors(
             np.tile(_NOTHING, (segments, 1, 1)),
@@ -67,7 +70,7 @@ class CurveLayers:
             size=np.full(_MOST_ANCHORS, ANCHOR_SIZE),
             face_color=np.zeros((_MOST_ANCHORS, 4)),
             border_color=np.zeros((_MOST_ANCHORS, 4)),
-            canvas_size_limits=(ANCHOR_SIZE, 1.5 * ANCHOR_SIZE),
+            canvas_size_limits=(size, 1.5 * size),
             border_width=0.2,
             **place,
         )
