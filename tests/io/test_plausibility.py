@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from napari_medseg.cli import main
+from napari_medseg.data.scan_columns import with_spacing
 from napari_medseg.io.plausibility import implausible_spacing, implausible_steps
 from napari_medseg.structures import Image, Kind
 
@@ -32,28 +34,27 @@ def test_a_unit_that_was_mixed_up_is_told_with_what_was_meant(
     wrong = [step * factor for step in steps]
     sentences = implausible_steps(kind, axes, shape, wrong)
     if factor == 1:
-        assert sentences == ()
+        assert sentences == {}
         return
     for axis in "yx":
-        meant = f"so {steps[axes.index(axis)]:.6g} mm may be meant"
-        value = f"{wrong[axes.index(axis)]:.6g} mm per pixel"
-        assert any(meant in text and value in text for text in sentences)
-    assert all(text.endswith(".") and text.count(". ") == 0 for text in sentences)
+        assert f"so {steps[axes.index(axis)]:.6g} mm may be meant" in sentences[axis]
+        assert f"{wrong[axes.index(axis)]:.6g} mm per pixel" in sentences[axis]
+    assert all(text.endswith(".") and text.count(". ") == 0 for text in sentences.values())
 
 
 def test_pictures_and_unknown_distances_are_never_doubted() -> None:
-    assert implausible_steps("image", "yx", (9, 9), (1e9, 1e-9)) == ()
-    assert implausible_steps("oct", "yx", (9, 9), (None, None)) == ()
+    assert implausible_steps("image", "yx", (9, 9), (1e9, 1e-9)) == {}
+    assert implausible_steps("oct", "yx", (9, 9), (None, None)) == {}
     pixels = (np.zeros((496, 768), np.uint8),)
-    assert implausible_spacing(Image(levels=pixels, axes="yx", kind="oct")) == ()
+    assert implausible_spacing(Image(levels=pixels, axes="yx", kind="oct")) == {}
     counted = Image(levels=pixels, axes="yx", kind="oct", spacing=(1.0, 1.0), units=("pixel", "pixel"))
-    assert implausible_spacing(counted) == ()
+    assert implausible_spacing(counted) == {}
     micrometers = Image(levels=pixels, axes="yx", kind="oct", spacing=(3.9, 11.5), units=("micrometer", "micrometer"))
-    assert implausible_spacing(micrometers) == ()
+    assert implausible_spacing(micrometers) == {}
 
 
 def test_spacing_that_is_off_otherwise_is_told_without_a_guess() -> None:
-    (text,) = implausible_steps("ct", "zyx", (9, 512, 512), (0.7, 0.7, 12345.0))
+    text = implausible_steps("ct", "zyx", (9, 512, 512), (0.7, 0.7, 12345.0))["x"]
     assert "Spacing along x is 12345 mm" in text
     assert text.endswith("correct it before anything is measured.")
 
@@ -71,3 +72,11 @@ def test_import_and_check_tell_micrometres_taken_for_millimetres(
     told = capsys.readouterr().out
     assert "(case 'a') and 1 more: Depth is 3.9 mm per pixel" in told
     assert "so 0.0115 mm may be meant. Correct it in the column 'spacing'" in told
+
+
+def test_a_person_corrects_what_a_file_says_wrongly_and_nothing_else() -> None:
+    pixels = (np.zeros((496, 768), np.uint8),)
+    scan = Image(levels=pixels, axes="yx", kind="oct", spacing=(3.87, 0.0115), units=("millimeter",) * 2)
+    scan = replace(scan, warnings=("Odd.", *implausible_spacing(scan).values()))
+    corrected = with_spacing(scan, (0.004, 0.02))
+    assert (corrected.spacing, corrected.warnings) == ((0.004, 0.0115), ("Odd.",))

@@ -127,7 +127,7 @@ def measure(
         subject = load()
         if say is not None:
             axes, shape = "tzyx"[-len(subject.labels.shape) :], subject.labels.shape
-            for doubt in implausible_steps(subject.kind, axes, shape, subject.space.steps):
+            for doubt in implausible_steps(subject.kind, axes, shape, subject.space.steps).values():
                 say(f"{subject.name}: {doubt}")
         rows += measure_subject(subject)
     return rows

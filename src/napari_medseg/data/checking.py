@@ -165,7 +165,7 @@ def _image_faults(
     except MedsegError as error:
         yield Fault(text=str(error), where=where)
         return
-    for doubt in implausible_spacing(image):
+    for doubt in implausible_spacing(image).values():
         doubts.setdefault(doubt, []).append(where)
     yield from _boundary_faults(dataset, case, where, image)
     if facts is not None and facts.shape != image.spatial_shape:

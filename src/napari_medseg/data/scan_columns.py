@@ -82,7 +82,7 @@ def completed(image: Image, case: Case) -> Image:
     Parameters
     ----------
     image
-        As read; where it has spacing along an axis, that stays.
+        As read; where it has spacing along an axis, that stays, unless it cannot be true.
     case
         Its row. A spacing of two numbers leaves the distance between slices unknown, counted in pixels.
 
@@ -101,7 +101,7 @@ def completed(image: Image, case: Case) -> Image:
 
 
 def with_spacing(image: Image, millimeters: Sequence[float] | None) -> Image:
-    """An image with spacing, in millimetres, along the axes where its file has none.
+    """An image with spacing, in millimetres, along the axes where its file has none or one that cannot be true.
 
     Parameters
     ----------
@@ -111,11 +111,12 @@ def with_spacing(image: Image, millimeters: Sequence[float] | None) -> Image:
     if millimeters is None:
         return image
     count = len(image.spatial_axes)
+    doubts = implausible_spacing(image)
     given = (None,) * (count - len(millimeters)) + tuple(millimeters[-count:])
     known = list(zip(image.spacing or (1.0,) * count, image.units or (PIXEL,) * count, strict=True))
     for index, step in enumerate(given):
-        if step is not None and known[index][1] == PIXEL:
+        if step is not None and (known[index][1] == PIXEL or image.spatial_axes[index] in doubts):
             known[index] = (step, _MILLIMETER)
     image = replace(image, spacing=tuple(step for step, _ in known), units=tuple(unit for _, unit in known))
-    doubts = [text for text in implausible_spacing(image) if text not in image.warnings]
-    return replace(image, warnings=(*image.warnings, *doubts))
+    certain = [text for text in image.warnings if text not in doubts.values()]
+    return replace(image, warnings=(*certain, *implausible_spacing(image).values()))

@@ -32,17 +32,17 @@ _KIND_NAMES: Mapping[Kind, str] = {"oct": "OCT", "ct": "CT", "mr": "MR", "ultras
 _AXIS_NAMES = {"oct": {"y": "depth", "x": "width", "z": "distance between B-scans"}}
 
 
-def implausible_spacing(image: Image) -> tuple[str, ...]:
-    """Sentences about spacing of an image that cannot be true for its kind; none for spacing that is not known."""
+def implausible_spacing(image: Image) -> dict[str, str]:
+    """A sentence per axis whose spacing cannot be true for the kind of image; none for spacing that is not known."""
     if image.spacing is None or image.units is None:
-        return ()
+        return {}
     factors = [millimeters(unit) for unit in image.units]
     steps = [None if f is None else step * f for step, f in zip(image.spacing, factors, strict=True)]
     return implausible_steps(image.kind, image.spatial_axes, image.spatial_shape, steps)
 
 
-def implausible_steps(kind: Kind, axes: str, shape: Sequence[int], steps: Sequence[float | None]) -> tuple[str, ...]:
-    """Sentences about spacing that cannot be true, each with the value and what to do.
+def implausible_steps(kind: Kind, axes: str, shape: Sequence[int], steps: Sequence[float | None]) -> dict[str, str]:
+    """A sentence about every axis whose spacing cannot be true, with the value and what to do.
 
     Parameters
     ----------
@@ -55,15 +55,15 @@ def implausible_steps(kind: Kind, axes: str, shape: Sequence[int], steps: Sequen
 
     Examples
     --------
-    >>> print(*implausible_steps("oct", "yx", (496, 768), (3.87, 0.0115)))
+    >>> print(implausible_steps("oct", "yx", (496, 768), (3.87, 0.0115))["y"])
     Depth is 3.87 mm per pixel, but OCT has 0.001 to 0.02 mm: it looks like µm taken for mm, so 0.00387 mm may be meant.
     >>> implausible_steps("oct", "yx", (496, 768), (0.00387, 0.0115))
-    ()
+    {}
     """
-    return tuple(_sentences(kind, dict(zip(axes, zip(shape, steps, strict=True), strict=True))))
+    return dict(_sentences(kind, dict(zip(axes, zip(shape, steps, strict=True), strict=True))))
 
 
-def _sentences(kind: Kind, known: Mapping[str, tuple[int, float | None]]) -> Iterator[str]:
+def _sentences(kind: Kind, known: Mapping[str, tuple[int, float | None]]) -> Iterator[tuple[str, str]]:
     for allowed in _RANGES.get(kind, ()):
         count, step = known.get(allowed.axis, (0, None))
         if step is None or _fits(allowed, step, count):
@@ -79,7 +79,7 @@ def _sentences(kind: Kind, known: Mapping[str, tuple[int, float | None]]) -> Ite
         mend = "correct it before anything is measured"
         if meant:
             mend = f"it looks like {meant[0][1]}, so {step * meant[0][0]:.6g} mm may be meant"
-        yield f"{name[0].upper()}{name[1:]} is {what}, but {_KIND_NAMES[kind]} has {limits}: {mend}."
+        yield allowed.axis, f"{name[0].upper()}{name[1:]} is {what}, but {_KIND_NAMES[kind]} has {limits}: {mend}."
 
 
 def _fits(allowed: _Range, step: float, count: int) -> bool:

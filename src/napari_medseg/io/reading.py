@@ -104,7 +104,7 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
         image = image if found.is_lazy else _loaded(image)
         image = replace(image, kind=kind or image.kind)
         image = _NORMALIZERS[image.kind](image) if image.kind in _NORMALIZERS else image
-        warnings = (*image.warnings, *_faults_of_values(image), *implausible_spacing(image))
+        warnings = (*image.warnings, *_faults_of_values(image), *implausible_spacing(image).values())
     except MedsegError:
         raise
     except Exception as error:

@@ -94,7 +94,7 @@ def _look(cases: Sequence[PlannedCase], kind: Kind, resample: bool, say: Say, pr
             check_laterality(case.cells.get("laterality", ""))
             image = read(case.image, kind=None if kind == "image" else kind)
             image = with_spacing(image, parse_spacing(case.cells.get("spacing", "")))
-            for doubt in implausible_spacing(image):
+            for doubt in implausible_spacing(image).values():
                 doubts.setdefault(doubt, []).append(case.image.name)
             values: frozenset[int] = frozenset()
             if case.mask is not None:
