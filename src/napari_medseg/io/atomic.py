@@ -14,6 +14,8 @@ from napari_medseg.errors import WriteError
 
 #: Seconds between two tries to take a file's place while another program holds it.
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+#: File in a working folder that says what is being written there.
+_IDENTITY = ".identity"
 
 
 @contextmanager
@@ -64,18 +66,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
         yield temporary
         os.chmod(temporary, _usual_mode(0o777))
-        old = temporary.with_suffix(".old")
-        replaced = path.exists()
-        if replaced:
-            os.replace(path, old)
-        try:
-            os.replace(temporary, path)
-        except OSError:
-            if replaced:
-                os.replace(old, path)
-            raise
-        if replaced:
-            shutil.rmtree(old)
+        _take_place(temporary, path)
     except OSError as error:
         if isinstance(error, WriteError):
             raise
@@ -84,6 +75,59 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def resumable_folder(path: Path, identity: str) -> Iterator[Path]:
+    """A working folder beside `path` that outlives a kill; when the block ends well, it takes the place of `path`.
+
+    Parameters
+    ----------
+    path
+        Folder to make or replace.
+    identity
+        Says what is being written. A folder that an earlier run with the same identity left behind is yielded again,
+        with all that is in it; one of another identity is emptied first.
+
+    Raises
+    ------
+    WriteError
+        The disk is full or the folder read-only; `path` is as it was, and the work so far is kept.
+    """
+    working = path.with_name(f".{path.name}.unfinished")
+    note = working / _IDENTITY
+    try:
+        if not note.is_file() or note.read_text("utf-8") != identity:
+            shutil.rmtree(working, ignore_errors=True)
+            working.mkdir(parents=True)
+            write_text(note, identity)
+        yield working
+        note.unlink()
+        for left in working.rglob("*.partial"):
+            # What a kill left of a file that was being written.
+            left.unlink()
+        _take_place(working, path)
+    except OSError as error:
+        if isinstance(error, WriteError):
+            raise
+        reason = error.strerror or str(error)
+        raise WriteError(f"{path} could not be written ({reason}): free space and run it again to go on.") from error
+
+
+def _take_place(folder: Path, path: Path) -> None:
+    """Rename a folder to `path`; what was there has another name for a moment, then goes."""
+    old = folder.with_suffix(".old")
+    replaced = path.exists()
+    if replaced:
+        os.replace(path, old)
+    try:
+        os.replace(folder, path)
+    except OSError:
+        if replaced:
+            os.replace(old, path)
+        raise
+    if replaced:
+        shutil.rmtree(old)
 
 
 def write_text(path: Path, text: str) -> None:

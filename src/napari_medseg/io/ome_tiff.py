@@ -16,7 +16,7 @@ from napari_medseg.io.atomic import replacing
 from napari_medseg.io.lazy import LazyArray, with_axes, wrapped
 from napari_medseg.io.ome_xml import OWN_PREFIX
 from napari_medseg.io.units import PIXEL
-from napari_medseg.structures import ArrayLike
+from napari_medseg.structures import ArrayLike, Progress
 
 #: Larger arrays are written tile by tile; smaller ones in strips, which every program reads.
 _WHOLE_BYTES = 64 * 2**20
@@ -46,6 +46,7 @@ def write_ome_tiff(
     name: str = "",
     channels: tuple[str, ...] = (),
     facts: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write an array as OME-TIFF in one step.
 
@@ -63,6 +64,8 @@ def write_ome_tiff(
         Of the image and its channels.
     facts
         Text by key, kept as a map annotation and given back in `Image.metadata`.
+    progress
+        Called with (tiles done, tiles, text) for large arrays; raises `Cancelled` to stop.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def write_ome_tiff(
         else:
             tifffile.imwrite(
                 temporary,
-                _tiles(source, 3 if rgb else 2),
+                _reported(_tiles(source, 3 if rgb else 2), _number_of_tiles(source, 3 if rgb else 2), progress),
                 shape=source.shape,
                 dtype=source.dtype,
                 tile=(_TILE, _TILE),
@@ -107,6 +110,18 @@ def _tiles(source: LazyArray, plane_axes: int) -> Iterator[npt.NDArray[Any]]:
             tile = source[(*plane, slice(y, min(y + _TILE, height)), slice(x, min(x + _TILE, width)))]
             missing = [(0, _TILE - tile.shape[0]), (0, _TILE - tile.shape[1]), (0, 0)]
             yield np.pad(tile, missing[: tile.ndim])
+
+
+def _number_of_tiles(source: LazyArray, plane_axes: int) -> int:
+    height, width = source.shape[-plane_axes:][:2]
+    return math.prod(source.shape[:-plane_axes]) * -(-height // _TILE) * -(-width // _TILE)
+
+
+def _reported(tiles: Iterator[npt.NDArray[Any]], number: int, progress: Progress | None) -> Iterator[npt.NDArray[Any]]:
+    for done, tile in enumerate(tiles):
+        if progress is not None:
+            progress(done, number, "tiles")
+        yield tile
 
 
 def _distances(axes: str, spacing: tuple[float, ...] | None, units: tuple[str, ...] | None) -> dict[str, Any]:

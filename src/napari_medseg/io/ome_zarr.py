@@ -19,6 +19,7 @@ import zarr
 from napari_medseg.errors import ReadError
 from napari_medseg.io.format import Format, choose_series
 from napari_medseg.io.lazy import LazyArray, with_axes, wrapped
+from napari_medseg.io.slide.facts import OBJECTIVE
 from napari_medseg.io.units import PIXEL, unit_name
 from napari_medseg.structures import KINDS, Image, Kind
 
@@ -97,8 +98,11 @@ def read_ome_zarr(path: Path, series: int | None) -> Image:
     found = _parse(path, owner, multiscale)
     image = _to_image(path, found, attributes_of(owner), names, chosen)
     own = owner.attrs.get(OWN_KEY)
-    kept = own.get("kind") if isinstance(own, Mapping) else None
-    return replace(image, kind=kept) if kept in KINDS else image
+    own = own if isinstance(own, Mapping) else {}
+    kind = own.get("kind")
+    power = own.get(OBJECTIVE)
+    facts = {OBJECTIVE: power} if isinstance(power, int | float) else {}
+    return replace(image, kind=kind if kind in KINDS else image.kind, metadata={**image.metadata, **facts})
 
 
 def _node_type(path: Path) -> str:

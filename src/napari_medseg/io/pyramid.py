@@ -14,12 +14,12 @@ import numpy.typing as npt
 import zarr
 
 from napari_medseg.errors import WriteError
-from napari_medseg.io.atomic import replacing_folder
+from napari_medseg.io.atomic import replacing_folder, resumable_folder
 from napari_medseg.io.halving import halved_by_mean
-from napari_medseg.io.lazy import Block, LazyArray, with_axes, wrapped
+from napari_medseg.io.lazy import Block, with_axes, wrapped
 from napari_medseg.io.ome_zarr import OWN_KEY, is_ome_zarr
 from napari_medseg.io.units import PIXEL
-from napari_medseg.structures import ArrayLike, Kind
+from napari_medseg.structures import ArrayLike, Progress
 
 #: The order that OME-Zarr prescribes.
 _ORDER = "tczyx"
@@ -44,9 +44,13 @@ def write_pyramid(
     units: tuple[str, ...] | None = None,
     name: str = "",
     attributes: Mapping[str, Any] | None = None,
-    kind: Kind | None = None,
+    own_facts: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    identity: str | None = None,
 ) -> None:
     """Write an array as OME-Zarr 0.5, halved along y and x until it is small.
+
+    Memory is bounded by one file of the result (at most 4 × 4 chunks of 512 × 512 pixels) and what is read for it.
 
     Parameters
     ----------
@@ -62,8 +66,13 @@ def write_pyramid(
         Of the image.
     attributes
         Further OME metadata ("omero", "image-label").
-    kind
-        Of the image, which OME-Zarr has no word for; kept beside the OME metadata.
+    own_facts
+        What OME-Zarr has no word for, such as the image's kind; kept beside the OME metadata.
+    progress
+        Called with (blocks done, blocks, text); raises `Cancelled` to stop.
+    identity
+        Says what `data` is. With it, what was written stays after an error, a stop or a kill, and the next call with
+        the same identity goes on from there; the result is the same to the last bit. None: nothing is left behind.
 
     Raises
     ------
@@ -74,19 +83,53 @@ def write_pyramid(
         raise WriteError(f"{path} exists and is no OME-Zarr folder, so it is not replaced: choose another name.")
     order = "".join(axis for axis in _ORDER if axis in axes)
     source = with_axes(wrapped(data, path.name), axes, order)
-    with replacing_folder(path) as temporary:
-        group = zarr.open_group(temporary, mode="w", zarr_format=3)
-        levels = [_create_level(group, 0, source.shape, source.dtype, order)]
-        _copy(source, levels[0])
-        while max(levels[-1].shape[-2:]) > _COARSEST:
-            shape = (*source.shape[:-2], *((n + 1) // 2 for n in levels[-1].shape[-2:]))
-            levels.append(_create_level(group, len(levels), shape, source.dtype, order))
-            _copy_halved(wrapped(levels[-2], path.name), levels[-1], halve)
+    with replacing_folder(path) if identity is None else resumable_folder(path, identity) as folder:
+        group = zarr.open_group(folder, mode="a", zarr_format=3)
+        levels = [
+            _level(group, number, shape, source.dtype, order) for number, shape in enumerate(_shapes(source.shape))
+        ]
+        blocks = [(number, block) for number, level in enumerate(levels) for block in _blocks(level)]
+        for done, (number, block) in enumerate(blocks):
+            if progress is not None:
+                progress(done, len(blocks), f"level {number}")
+            if not _is_written(folder, levels[number], block):
+                finer = source if number == 0 else wrapped(levels[number - 1], path.name)
+                levels[number][block] = finer[block] if number == 0 else halve(finer[_doubled(block, finer.shape)])
         centred = halve is halved_by_mean
         multiscale = _multiscale(order, _per_axis(order, axes, spacing), units, axes, len(levels), name, centred)
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], **(attributes or {})}
-        if kind is not None:
-            group.attrs[OWN_KEY] = {"kind": kind}
+        if own_facts:
+            group.attrs[OWN_KEY] = dict(own_facts)
+
+
+def _shapes(finest: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Shapes of the levels: rows and columns halved, rounded up, until both are small."""
+    height, width = finest[-2:]
+    yield finest
+    while max(height, width) > _COARSEST:
+        height, width = (height + 1) // 2, (width + 1) // 2
+        yield (*finest[:-2], height, width)
+
+
+def _level(group: zarr.Group, index: int, shape: tuple[int, ...], dtype: Any, axes: str) -> zarr.Array[Any]:
+    """A level as an earlier run left it, else a new one."""
+    found = group.get(str(index))
+    return found if isinstance(found, zarr.Array) else _create_level(group, index, shape, dtype, axes)
+
+
+def _is_written(folder: Path, level: zarr.Array[Any], block: Block) -> bool:
+    """Whether the block's file is there: zarr gives a file its name when it is whole. Blocks of zeros have none."""
+    steps = level.shards or level.chunks
+    place = tuple(part.start // step for part, step in zip(block, steps, strict=True))
+    file = folder / level.path / level.metadata.encode_chunk_key(place)
+    # A file of no bytes is what a power cut may leave.
+    return file.is_file() and file.stat().st_size > 0
+
+
+def _doubled(block: Block, finer: tuple[int, ...]) -> Block:
+    """The part of the next finer level that a block is made from."""
+    plane = (slice(2 * p.start, min(2 * p.stop, n)) for p, n in zip(block[-2:], finer[-2:], strict=True))
+    return (*block[:-2], *plane)
 
 
 def _create_level(group: zarr.Group, index: int, shape: tuple[int, ...], dtype: Any, axes: str) -> zarr.Array[Any]:
@@ -107,19 +150,6 @@ def _blocks(array: zarr.Array[Any]) -> Iterator[Block]:
     starts = (range(0, n, step) for n, step in zip(array.shape, steps, strict=True))
     for corner in itertools.product(*starts):
         yield tuple(slice(a, min(a + s, n)) for a, s, n in zip(corner, steps, array.shape, strict=True))
-
-
-def _copy(source: LazyArray, target: zarr.Array[Any]) -> None:
-    for block in _blocks(target):
-        target[block] = source[block]
-
-
-def _copy_halved(source: LazyArray, target: zarr.Array[Any], halve: Callable[[Pixels], Pixels]) -> None:
-    for block in _blocks(target):
-        plane = tuple(
-            slice(2 * part.start, min(2 * part.stop, n)) for part, n in zip(block[-2:], source.shape[-2:], strict=True)
-        )
-        target[block] = halve(source[(*block[:-2], *plane)])
 
 
 def _per_axis(order: str, axes: str, spacing: tuple[float, ...] | None) -> list[float]:
