@@ -133,3 +133,14 @@ def test_the_sample_of_a_bscan_has_its_layers_and_true_spacing(plugin: PluginMan
     assert {"RNFL", "RPE", "fluid"} <= set(labels.features["class"])
     assert image.metadata["medseg"]["kind"] == labels.metadata["medseg"]["kind"] == "oct"
     assert image.metadata["medseg"]["spacing"] == (0.0039, 0.0115)
+
+
+def test_the_sample_of_ultrasound_is_a_frame_with_its_nodule(plugin: PluginManager) -> None:
+    viewer = ViewerModel()
+    layers: list[Any] = plugin.commands.execute("napari-medseg.sample_ultrasound")
+    for data, keywords, kind in layers:
+        getattr(viewer, f"add_{kind}")(data, **keywords)
+    image, labels = viewer.layers
+    assert image.data.shape == labels.data.shape == (360, 560)
+    assert list(labels.features["class"]) == ["background", "nodule", "not looked at"]
+    assert image.metadata["medseg"]["kind"] == "ultrasound"

@@ -206,6 +206,16 @@ def sample_oct() -> list[LayerData]:
     return [*image_layers(image), _labels_layer(layers, CLASSES, image_kwargs(layers))]
 
 
+def sample_ultrasound() -> list[LayerData]:
+    """Sample data for npe2: a generated ultrasound frame with the machine's text, and its nodule."""
+    from napari_medseg.data.synthetic_ultrasound import CLASSES, LESIONS, frame
+
+    made = frame(LESIONS[2], seed=0)
+    image = Image(levels=(made.pixels,), axes="yx", name="thyroid", kind="ultrasound")
+    nodule = Image(levels=(made.nodule,), axes="yx", name="nodule", kind="ultrasound")
+    return [*image_layers(image), _labels_layer(nodule, CLASSES, image_kwargs(nodule))]
+
+
 def sample_ct() -> list[LayerData]:
     """Sample data for npe2: a generated CT of an abdomen, and its organs."""
     from napari_medseg.data.synthetic_ct import CLASSES, abdomen, spacing_of_size

@@ -165,8 +165,9 @@ class CaseDelegate(QStyledItemDelegate):
         metrics = painter.fontMetrics()
         upper = QRect(place.left(), place.top(), place.width(), place.height() // 2)
         lower = upper.translated(0, place.height() // 2)
+        name_width = upper.width() - self._draw_group(painter, upper, case.group, color)
+        name = metrics.elidedText(case.case, Qt.TextElideMode.ElideMiddle, name_width)
         painter.setPen(QPen(color))
-        name = metrics.elidedText(case.case, Qt.TextElideMode.ElideMiddle, upper.width())
         painter.drawText(upper, Qt.AlignmentFlag.AlignVCenter, name)
         painter.setPen(QPen(QColor(STATUS_COLORS[case.status])))
         sign = f"{STATUS_SIGNS[case.status]} "
@@ -178,6 +179,19 @@ class CaseDelegate(QStyledItemDelegate):
         painter.drawText(after_sign, Qt.AlignmentFlag.AlignVCenter, status_text(case.status))
         if case.tag:
             self._draw_tag(painter, lower, case.tag, color)
+
+    def _draw_group(self, painter: QPainter, place: QRect, group: str, color: QColor) -> int:
+        """The patient at the right, faint, in a third of the room; the width that it took."""
+        if not group:
+            return 0
+        metrics = painter.fontMetrics()
+        words = metrics.elidedText(group, Qt.TextElideMode.ElideMiddle, place.width() // 3)
+        width = metrics.horizontalAdvance(words)
+        faded = QColor(color)
+        faded.setAlpha(130)
+        painter.setPen(QPen(faded))
+        painter.drawText(place, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, words)
+        return width + 8
 
     def _draw_tag(self, painter: QPainter, place: QRect, tag: str, color: QColor) -> None:
         """The tag at the right, in a frame of its colour; the words keep the theme's colour to stay readable."""

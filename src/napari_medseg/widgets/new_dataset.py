@@ -11,14 +11,26 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QLineEdit, QWidget
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import mask_classes, tag_classes
 from napari_medseg.errors import DatasetError
-from napari_medseg.structures import DatasetInfo
+from napari_medseg.structures import DatasetInfo, Kind
+from napari_medseg.widgets.editors import CalmComboBox
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import button, heading, panel_layout, row, words
 
+_KINDS: dict[Kind, str] = {
+    "image": "pictures",
+    "oct": "OCT",
+    "ct": "CT",
+    "mr": "MR",
+    "ultrasound": "ultrasound",
+}
+#: What is proposed for ultrasound, where nothing was typed: the lesions of the scheme `thyroid`.
+_LESIONS = "nodular goitre, follicular tumour, papillary carcinoma, medullary carcinoma"
+_NODULE = "nodule"
+
 
 class NewDatasetForm(QWidget):
-    """Asks for name, place, tags and classes; all of them can be changed later."""
+    """Asks for name, place, kind, tags and classes; tags and classes can be changed later."""
 
     #: The data set was made: `Dataset`.
     created = Signal(object)
@@ -28,6 +40,11 @@ class NewDatasetForm(QWidget):
         super().__init__(parent)
         self.name = QLineEdit("my data set")
         self.place = QLineEdit(str(Path.home()))
+        self.kind = CalmComboBox()
+        self.kind.setObjectName("kind")
+        for kind, name in _KINDS.items():
+            self.kind.addItem(name, kind)
+        self.kind.currentIndexChanged.connect(self._propose)
         self.tags = QLineEdit()
         self.tags.setPlaceholderText("benign, malignant")
         self.classes = QLineEdit()
@@ -37,6 +54,7 @@ class NewDatasetForm(QWidget):
         form.addRow("Name", self.name)
         form.addRow("In folder", self.place)
         form.addRow("", button("Choose folder…", self._choose_place))
+        form.addRow("Of", self.kind)
         form.addRow("Tags", self.tags)
         form.addRow("Classes", self.classes)
         layout = panel_layout(self)
@@ -55,6 +73,17 @@ class NewDatasetForm(QWidget):
         if folder:
             self.place.setText(folder)
 
+    def _propose(self) -> None:
+        """Propose what ultrasound is usually asked about; what was typed stays, what was proposed goes again."""
+        is_ultrasound = self.kind.currentData() == "ultrasound"
+        for field, proposal in ((self.tags, _LESIONS), (self.classes, _NODULE)):
+            if is_ultrasound and not field.text().strip():
+                field.setText(proposal)
+                # Its beginning is to be seen, not its end.
+                field.setCursorPosition(0)
+            elif not is_ultrasound and field.text() == proposal:
+                field.clear()
+
     @shown_errors
     def _create(self) -> None:
         name = self.name.text().strip()
@@ -62,7 +91,10 @@ class NewDatasetForm(QWidget):
         if not folder:
             raise DatasetError("The data set has no name yet: type one.")
         info = DatasetInfo(
-            name=name, classes=mask_classes(_names(self.classes.text())), tags=tag_classes(_names(self.tags.text()))
+            name=name,
+            kind=self.kind.currentData(),
+            classes=mask_classes(_names(self.classes.text())),
+            tags=tag_classes(_names(self.tags.text())),
         )
         self.created.emit(Dataset.create(Path(self.place.text()).expanduser() / folder, info))
 

@@ -18,6 +18,8 @@ from napari_medseg.widgets.placing import place_of_region
 
 #: Width of an outline, in pixels of the image.
 _OUTLINE = 3
+#: Opacity of a region that was judged as a whole: the picture in it stays in sight.
+_TINT = 0.12
 
 
 def add_prediction(
@@ -33,7 +35,7 @@ def add_prediction(
         The image that was predicted; place, size and units are its.
     outlined
         Draw outlines alone: fills could not be told from those of labels that a person drew. A region that was judged
-        as a whole is always an outline, so that the picture stays in sight.
+        as a whole is only tinted.
 
     Returns
     -------
@@ -51,7 +53,9 @@ def add_prediction(
             facts["affine"] = moved(facts["affine"], [start for start, _ in prediction.region])
         labels.metadata["prediction"] = model
         facts[PILE_KEY] = prediction.surfaces
-        if outlined or prediction.marks_region:
+        if prediction.marks_region:
+            labels.opacity = _TINT
+        elif outlined:
             labels.contour, labels.opacity = _OUTLINE, 1.0
         layers.append(labels)
     if prediction.probabilities is not None:
