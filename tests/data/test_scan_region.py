@@ -108,7 +108,7 @@ def test_a_fan_is_found_with_hardly_anything_lost(column, near, far, degrees, le
     mask = fan((30, column), near, far, degrees)
     frame = with_text(speckle(mask, level, 1), [(5, 5, "Acme 12:30"), (30, 5, "C5-1"), (335, 240, "RIGHT LOBE")])
     (y0, y1), (x0, x1) = find_scan_region(as_image(frame)).box
-    assert mask[y0:y1, x0:x1].sum() >= 0.97 * mask.sum()
+    assert mask[y0:y1, x0:x1].sum() >= 0.95 * mask.sum()
     expected = box_of(mask)
     assert y0 >= expected[0][0] - CLOSE
     assert y1 <= expected[0][1] + CLOSE

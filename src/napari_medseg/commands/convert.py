@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,15 @@ def run(args: argparse.Namespace) -> Result:
         from napari_medseg.data.scan_cropping import cut_to_scan
 
         image, notes = cut_to_scan(image, args.scan)
+        # Names of files often are names of people.
+        image = replace(image, name=Path(args.out).stem)
     with reporting(args) as report:
         written = write_image(
             Path(args.out),
             image,
             progress=lambda done, total, text: report("progress", done=done, of=total, text=text),
-            resumable=True,
+            # What was cut differently must not be gone on with.
+            resumable=image.kind != "ultrasound",
         )
     document = {"path": str(args.path), "out": str(written)} | ({"notes": notes} if notes else {})
     return Result(document=document, text="\n".join([*notes, f"Wrote {written}"]))

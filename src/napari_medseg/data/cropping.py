@@ -14,7 +14,7 @@ from napari_medseg.data.rows import format_region
 from napari_medseg.errors import DatasetError
 from napari_medseg.io.lazy import Block, LazyArray
 from napari_medseg.io.volume.space import moved
-from napari_medseg.structures import ArrayLike, Box, Image, OctScan
+from napari_medseg.structures import ArrayLike, Box, Image, OctScan, UltrasoundScan
 
 
 def crop(image: Image, box: Box) -> Image:
@@ -43,7 +43,19 @@ def crop(image: Image, box: Box) -> Image:
     levels = tuple(_crop_level(image, level, box) for level in range(len(image.levels)))
     scan = None if image.oct is None else _crop_scan(image.oct, box, image.spatial_shape[-1])
     affine = None if image.affine is None else moved(image.affine, [start for start, _ in box])
-    return replace(image, levels=levels, oct=scan, affine=affine)
+    ultrasound = None if image.ultrasound is None else _crop_ultrasound(image.ultrasound, box)
+    return replace(image, levels=levels, oct=scan, affine=affine, ultrasound=ultrasound)
+
+
+def _crop_ultrasound(scan: UltrasoundScan, box: Box) -> UltrasoundScan:
+    """Regions as they lie in a box; those outside it are gone."""
+    regions = []
+    for region in scan.regions:
+        sides = zip(region, box[-2:], strict=True)
+        inside = tuple((max(low, start) - start, min(high, stop) - start) for (low, high), (start, stop) in sides)
+        if all(low < high for low, high in inside):
+            regions.append(inside)
+    return replace(scan, regions=tuple(regions))
 
 
 def _crop_scan(scan: OctScan, box: Box, width: int) -> OctScan:
