@@ -155,10 +155,10 @@ def test_values_that_are_no_numbers_are_kept_and_told(tmp_path: Path, value: flo
 def test_describe_is_plain_json(tmp_path: Path) -> None:
     metadata = {"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "Channel": {"Name": ["a", "b"]}}
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 9, 8), np.uint16), ome=True, metadata=metadata)
-    document = describe(tmp_path / "a.tif", kind="mr")
+    document = describe(tmp_path / "a.tif", kind="slide")
     assert json.loads(json.dumps(document)) == {
         "path": str(tmp_path / "a.tif"),
-        "kind": "mr",
+        "kind": "slide",
         "axes": "cyx",
         "shape": [2, 9, 8],
         "dtype": "uint16",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from napari_medseg.errors import DatasetError
-from napari_medseg.io.plausibility import implausible_spacing
+from napari_medseg.io.plausibility import implausible_spacing, implausible_steps
 from napari_medseg.io.units import PIXEL
 from napari_medseg.structures import Case, Image, OctScan
 
@@ -82,7 +82,7 @@ def completed(image: Image, case: Case) -> Image:
     Parameters
     ----------
     image
-        As read; where it has spacing along an axis, that stays, unless it cannot be true.
+        As read; where it has spacing along an axis, that stays, unless it cannot be true and the given one can.
     case
         Its row. A spacing of two numbers leaves the distance between slices unknown, counted in pixels.
 
@@ -114,8 +114,10 @@ def with_spacing(image: Image, millimeters: Sequence[float] | None) -> Image:
     doubts = implausible_spacing(image)
     given = (None,) * (count - len(millimeters)) + tuple(millimeters[-count:])
     known = list(zip(image.spacing or (1.0,) * count, image.units or (PIXEL,) * count, strict=True))
-    for index, step in enumerate(given):
-        if step is not None and (known[index][1] == PIXEL or image.spatial_axes[index] in doubts):
+    steps = dict(zip(image.spatial_axes, given, strict=True))
+    worse = implausible_steps(image.kind, image.spatial_axes, image.spatial_shape, given)
+    for index, (axis, step) in enumerate(steps.items()):
+        if step is not None and (known[index][1] == PIXEL or axis in doubts.keys() - worse.keys()):
             known[index] = (step, _MILLIMETER)
     image = replace(image, spacing=tuple(step for step, _ in known), units=tuple(unit for _, unit in known))
     certain = [text for text in image.warnings if text not in doubts.values()]

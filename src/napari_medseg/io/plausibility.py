@@ -24,7 +24,7 @@ class _Range:
 
 #: Wide enough for odd devices, crops and pictures that were made smaller; a wrong unit is far outside all the same.
 _RANGES: Mapping[Kind, tuple[_Range, ...]] = {
-    "oct": (_Range("y", 0.001, 0.02), _Range("x", 0.5, 30, is_extent=True), _Range("z", 0, 30, is_extent=True)),
+    "oct": (_Range("y", 0.001, 0.02), _Range("x", 0.1, 30, is_extent=True), _Range("z", 0, 30, is_extent=True)),
     **dict.fromkeys(("ct", "mr"), tuple(_Range(axis, 0.1, 10) for axis in "zyx")),
     "ultrasound": tuple(_Range(axis, 0.01, 2) for axis in "yx"),
 }
