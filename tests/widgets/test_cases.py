@@ -205,6 +205,12 @@ def test_progress_search_and_walking_follow_the_list(desk, qtbot, tmp_path):
     assert session.case.case == "case1"
     session.update_case("case2", status="reviewed")
     assert panel.progress.format() == "2 of 4 done"
+    session.update_case("case3", status="done")
+    panel._open_next_todo()
+    assert session.case.case == "case0"
+    panel._open_next_todo()
+    assert session.case.case == "case0"
+    assert panel.notice.words == "No other case is to do."
 
 
 @pytest.mark.viewer

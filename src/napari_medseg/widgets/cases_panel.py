@@ -233,7 +233,8 @@ class CasesPanel(QWidget):
 
     @shown_errors
     def _open_next_todo(self) -> None:
-        self.session.open_next_todo()
+        if not self.session.open_next_todo():
+            self.notice.show_info("No other case is to do.")
 
     @shown_errors
     def _add_layers(self) -> None:
