@@ -41,7 +41,7 @@ class Format:
     apart: Callable[[Path, str], Image] | None = None
 
 
-def choose_series(path: Path, wanted: int | None, names: tuple[str, ...]) -> int:
+def choose_series(path: Path | str, wanted: int | None, names: tuple[str, ...]) -> int:
     """The wanted series, 0 when none was asked for.
 
     Raises

@@ -91,10 +91,16 @@ def read_ome_zarr(path: Path, series: int | None) -> Image:
         The metadata are broken, name arrays that are missing, or describe something that is not an image.
     """
     if (path / ".zarray").is_file() or _node_type(path) == "array":
+        return read_node(path, zarr.open_array(path, mode="r"), series)
+    return read_node(path, zarr.open_group(path, mode="r", use_consolidated=False), series)
+
+
+def read_node(path: Path | str, node: zarr.Group | zarr.Array[Any], series: int | None) -> Image:
+    """As `read_ome_zarr`, of an open group or array, wherever it is stored; `path` is a folder or a web address."""
+    if isinstance(node, zarr.Array):
         choose_series(path, series, ("",))
-        return _from_array(path)
-    group = zarr.open_group(path, mode="r", use_consolidated=False)
-    owner, multiscale, names, chosen = _choose(path, group, series)
+        return _from_array(path, node)
+    owner, multiscale, names, chosen = _choose(path, node, series)
     found = _parse(path, owner, multiscale)
     image = _to_image(path, found, attributes_of(owner), names, chosen)
     own = owner.attrs.get(OWN_KEY)
@@ -105,6 +111,10 @@ def read_ome_zarr(path: Path, series: int | None) -> Image:
     return replace(image, kind=kind if kind in KINDS else image.kind, metadata={**image.metadata, **facts})
 
 
+def _name(path: Path | str) -> str:
+    return str(path).rstrip("/").rpartition("/")[2] if isinstance(path, str) else path.name
+
+
 def _node_type(path: Path) -> str:
     document = path / "zarr.json"
     if not document.is_file():
@@ -113,12 +123,12 @@ def _node_type(path: Path) -> str:
 
 
 def _choose(
-    path: Path, group: zarr.Group, wanted: int | None
+    path: Path | str, group: zarr.Group, wanted: int | None
 ) -> tuple[zarr.Group, Mapping[str, Any], tuple[str, ...], int]:
     """The group and multiscale of the wanted series, and what the series are called."""
     attributes = attributes_of(group)
     if "plate" in attributes:
-        raise ReadError(f"{path} is a plate of many wells: open one image inside it, such as {path.name}/A/1/0.")
+        raise ReadError(f"{path} is a plate of many wells: open one image inside it, such as {_name(path)}/A/1/0.")
     multiscales = attributes.get("multiscales")
     if isinstance(multiscales, Sequence) and multiscales:
         names = tuple(str(m.get("name") or "") for m in multiscales)
@@ -140,7 +150,7 @@ def _numbered(group: zarr.Group) -> list[tuple[str, zarr.Group]]:
     return sorted(found, key=lambda item: int(item[0]))
 
 
-def _parse(path: Path, group: zarr.Group, multiscale: Mapping[str, Any]) -> Multiscale:
+def _parse(path: Path | str, group: zarr.Group, multiscale: Mapping[str, Any]) -> Multiscale:
     datasets = multiscale["datasets"]
     arrays = []
     for dataset in datasets:
@@ -162,7 +172,7 @@ def _parse(path: Path, group: zarr.Group, multiscale: Mapping[str, Any]) -> Mult
     return Multiscale(tuple(arrays[i] for i in order), axes, tuple(float(s) for s in scale), units)
 
 
-def _axis_letters(path: Path, axes: Any, ndim: int) -> str:
+def _axis_letters(path: Path | str, axes: Any, ndim: int) -> str:
     """A letter per axis, from objects (since 0.4), names (0.3) or nothing at all (before)."""
     named = list(axes) if axes else list(_OLD_AXES[-ndim:])
     letters = ""
@@ -181,7 +191,7 @@ def _axis_letters(path: Path, axes: Any, ndim: int) -> str:
 
 
 def _to_image(
-    path: Path, found: Multiscale, attributes: Mapping[str, Any], names: tuple[str, ...], chosen: int
+    path: Path | str, found: Multiscale, attributes: Mapping[str, Any], names: tuple[str, ...], chosen: int
 ) -> Image:
     kept = "".join(a for a, n in zip(found.axes, found.arrays[0].shape, strict=True) if n > 1 or a in "yx")
     warnings: list[str] = []
@@ -203,8 +213,8 @@ def _to_image(
         spacing=spacing,
         units=units,
         kind=kind,
-        name=path.name.removesuffix(".zarr").removesuffix(".ome"),
-        path=path,
+        name=_name(path).removesuffix(".zarr").removesuffix(".ome"),
+        path=path if isinstance(path, Path) else None,
         channels=channels if "c" in kept else (),
         rgb=rgb,
         series=chosen,
@@ -214,7 +224,7 @@ def _to_image(
     )
 
 
-def _level(path: Path, array: Any, axes: str, kept: str) -> LazyArray:
+def _level(path: Path | str, array: Any, axes: str, kept: str) -> LazyArray:
     if np.dtype(array.dtype).kind not in "buif":
         raise ReadError(f"{path} stores numbers of the type {array.dtype}, which is no pixel: convert it first.")
     if math.prod(array.chunks) * np.dtype(array.dtype).itemsize > _LARGEST_CHUNK_BYTES:
@@ -253,9 +263,8 @@ def _spacing(found: Multiscale, axes: str) -> tuple[tuple[float, ...] | None, tu
     return tuple(scale), tuple(unit or PIXEL for unit in units)
 
 
-def _from_array(path: Path) -> Image:
+def _from_array(path: Path | str, array: zarr.Array[Any]) -> Image:
     """A zarr array without OME metadata: its dimension names if they are ours, else by its number of axes."""
-    array = zarr.open_array(path, mode="r")
     named = getattr(array.metadata, "dimension_names", None)
     letters = "".join(str(n)[:1].lower() for n in named) if named and all(named) else ""
     if len(set(letters)) != array.ndim or set(letters) - set("tczyx") or not {"y", "x"} <= set(letters):

@@ -18,7 +18,7 @@ from napari_medseg.io.oct import dicom, duke_mat, heidelberg_e2e, heidelberg_vol
 from napari_medseg.io.oct.normalizing import as_oct
 from napari_medseg.io.plausibility import implausible_spacing
 from napari_medseg.io.slide import dicom as dicom_slide
-from napari_medseg.io.slide import openslide
+from napari_medseg.io.slide import openslide, remote_zarr
 from napari_medseg.io.slide.facts import APART, OBJECTIVE
 from napari_medseg.io.ultrasound import dicom as dicom_ultrasound
 from napari_medseg.io.ultrasound import video
@@ -65,7 +65,7 @@ def read(path: str | os.PathLike[str], *, kind: Kind | None = None, series: int 
     path
         A file (PNG, JPEG, BMP, TIFF, OME-TIFF, SVS, DICOM, NIfTI, NRRD, an OCT scanner's) or folder (OME-Zarr, DICOM
         series, a Heidelberg XML export, or images of one size that become a stack). One file of a DICOM series stands
-        for all of it.
+        for all of it. Or the address of an OME-Zarr folder: ``https://...``, ``s3://...``.
     kind
         What sort of image it is, where the file does not tell. As ``"oct"``, grey pictures stored as colours become
         grey and spacing is in millimetres.
@@ -148,6 +148,8 @@ def recognise(path: Path) -> Format:
     InputNotFoundError, ReadError
         It does not exist, may not be read, is empty, or is of no known format.
     """
+    if remote_zarr.address_of(path) is not None:
+        return remote_zarr.FORMAT
     head = _head(path)
     found = next((candidate for candidate in FORMATS if candidate.recognises(path, head)), None)
     if found is None:
@@ -257,7 +259,8 @@ def image_files(path: Path) -> list[Path]:
     """The images in a folder, in natural order ("2" before "10"); a folder that is one image itself is the only one.
 
     Folders inside count where they are images themselves: OME-Zarr, a DICOM series, a Heidelberg XML export. Pictures
-    of an export belong to it; where several exports share a folder, each ``.xml`` is an image.
+    of an export belong to it; where several exports share a folder, each ``.xml`` is an image. So it is with DICOM
+    slices: the folder of a series is one image, and of several series in a folder one file each stands for all.
 
     Raises
     ------
@@ -270,4 +273,5 @@ def image_files(path: Path) -> list[Path]:
     exports = heidelberg_xml.exports_in(path) if path.is_dir() and os.access(path, os.R_OK | os.X_OK) else []
     if exports:
         return [path] if len(exports) == 1 else exports
-    return folder.image_files(path, FORMATS)
+    found = folder.image_files(path, FORMATS)
+    return [path] if len(found) == 1 and dicom_series.FORMAT.recognises(path, b"") else found
