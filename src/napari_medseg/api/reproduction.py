@@ -146,7 +146,8 @@ def _record(folder: Path, settings: Mapping[str, Any]) -> None:
     if not record.is_file():
         write_text(record, json.dumps(wanted, indent=2))
     elif (known := load_json(record)) != wanted:
-        names = [name for name, value in _flat(wanted).items() if _flat(known).get(name) != value]
+        before, now = _flat(known), _flat(wanted)
+        names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
         raise ConfigError(
             f"{folder} holds an experiment with other settings ({', '.join(names) or 'of another version'}): give the "
             "settings that it was started with, or choose another folder."
