@@ -16,12 +16,13 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, generate_uid
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, SegmentationStorage, generate_uid
 
 from napari_medseg.errors import MedsegError, ReadError
 from napari_medseg.hooks import image_layers
 from napari_medseg.io import describe, image_files, read
 from napari_medseg.io.oct.dicom import quiet
+from napari_medseg.io.volume.dicom import one_per_series
 from napari_medseg.io.volume.dicom_pixels import SliceLoader
 from napari_medseg.structures import Image
 
@@ -457,3 +458,16 @@ def test_settings_of_warnings_come_back_however_threads_overlap() -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(first_in_last_out, [True, False]))
     assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("series", [None, ""])
+def test_the_folder_of_a_series_is_one_image_with_or_without_its_uid(tmp_path: Path, series: str | None) -> None:
+    folder = write_series(tmp_path / "ct", voxels(5), **({} if series is None else {"SeriesInstanceUID": series}))
+    assert image_files(folder) == [folder]
+    _is(read(folder), voxels(5))
+    assert one_per_series(sorted(folder.iterdir())) == [folder / "001"]
+
+
+def test_segmentations_of_one_series_are_images_of_their_own(tmp_path: Path) -> None:
+    write_series(tmp_path, voxels(2), series="1.2.3", SOPClassUID=SegmentationStorage)
+    assert len(one_per_series(sorted(tmp_path.iterdir()))) == 2

@@ -129,18 +129,26 @@ class Slice:
 
 
 def series_of(path: Path) -> str:
-    """UID of the series that a file is a part of; empty for damaged files, OCT and ultrasound (each a whole)."""
+    """What names the series that a file is a part of; empty for damaged files and for wholes (OCT, ultrasound, SEG).
+
+    Usually its UID. Slices that lost it to an anonymiser belong together with those beside them, as `read` takes them.
+    """
     from pydicom import dcmread
 
     try:
         with quiet():
-            tags = ["SeriesInstanceUID", "SOPClassUID", "Modality"]
+            tags = ["SeriesInstanceUID", "SOPClassUID", "Modality", "ImagePositionPatient"]
             header = dcmread(path, specific_tags=tags, stop_before_pixels=True)
     except Exception:
         # Parsers of damaged files raise whatever they like; a file of no series stands for itself.
         return ""
-    is_whole = header.get("SOPClassUID") == OPT_CLASS or is_ultrasound_header(header)
-    return "" if is_whole else str(header.get("SeriesInstanceUID", ""))
+    kind = header.get("SOPClassUID")
+    # Several segmentations of one scan may share a series.
+    is_whole = kind == OPT_CLASS or "Segmentation" in getattr(kind, "name", "") or is_ultrasound_header(header)
+    if is_whole:
+        return ""
+    beside = str(path.parent) if header.get("ImagePositionPatient") else ""
+    return str(header.get("SeriesInstanceUID") or beside)
 
 
 def is_ultrasound_header(header: Dataset) -> bool:
