@@ -145,3 +145,13 @@ def test_surfaces_of_other_names_are_not_guessed(tmp_path: Path) -> None:
 def test_the_upper_of_crossing_surfaces_counts() -> None:
     surfaces = {"upper": np.full((1, 2), 3.5, np.float32), "lower": np.array([[1.5, 4.5]], np.float32)}
     assert labels_of_device(surfaces, (6, 2), (0, 1, 2)).T.tolist() == [[0, 0, 0, 0, 2, 2], [0, 0, 0, 0, 1, 2]]
+
+
+def test_surfaces_of_a_scanner_that_cross_are_told(tmp_path: Path) -> None:
+    rows = np.stack([np.full((2, 16), row, np.float32) for row in (4.5, 15.5, 8.5)], axis=1)
+    rows[0, 0, 2:5] = 18.0
+    dataset = Dataset.create(tmp_path / "d", DatasetInfo(name="d", kind="oct"))
+    dataset.add_case(write_vol(tmp_path / "a.vol", _REFLECTANCE, rows))
+    said: list[str] = []
+    assert take_device_layers(dataset, say=said.append) == ["a"]
+    assert said == ["a: the scanner's surfaces cross in 3 columns, where the upper one was taken."]

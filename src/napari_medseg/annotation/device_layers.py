@@ -8,6 +8,32 @@ import numpy as np
 
 from napari_medseg.annotation.surfaces import Labels, Rows, in_order, labels_of_surfaces
 
+#: How far a lower surface may lie above an upper one and still count as touching it; devices write two decimals.
+_ROUNDING = 0.011
+
+
+def crossing_columns(surfaces: Mapping[str, Rows], names: Sequence[str]) -> int:
+    """In how many columns of all B-scans a surface lies above one that it should lie below.
+
+    Parameters
+    ----------
+    surfaces
+        float32 (bscan, x) rows by name, NaN where missing.
+    names
+        From top to bottom; those that are not there are passed over.
+
+    Examples
+    --------
+    >>> rows = {"ILM": np.array([[2, 9]], np.float32), "BM": np.array([[5, 5]], np.float32)}
+    >>> crossing_columns(rows, ["ILM", "BM"])
+    1
+    """
+    known = [surfaces[name] for name in names if name in surfaces]
+    if len(known) < 2:
+        return 0
+    rows = np.stack(known)
+    return int((np.fmax.accumulate(rows) - rows > _ROUNDING).any(axis=0).sum())
+
 
 def labels_of_device(
     surfaces: Mapping[str, Rows], shape: Sequence[int], pile: Sequence[int], names: Sequence[str] = ()

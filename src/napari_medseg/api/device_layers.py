@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from napari_medseg.annotation.device_layers import labels_of_device
+from napari_medseg.annotation.device_layers import crossing_columns, labels_of_device
 from napari_medseg.annotation.surfaces import Rows, pile_of
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import mask_classes
@@ -51,7 +51,8 @@ def take_device_layers(
     only
         Ids of the cases that may get labels; None for all.
     say
-        Takes a sentence on which of the scanner's surfaces became which of the data set's, where names differ.
+        Takes sentences: which of the scanner's surfaces became which of the data set's, where names differ, and where
+        they cross.
 
     Returns
     -------
@@ -81,6 +82,10 @@ def take_device_layers(
         )
     for text in dict.fromkeys(match.text for match in matches if match.names and not match.is_literal):
         say(f"The scanner's surfaces were taken so: {text}.")
+    for case, image in found:
+        own = surfaces_by_own_name(dataset.info.surfaces, _surfaces_of(image))
+        if columns := crossing_columns(own, [surface.name for surface in dataset.info.surfaces]):
+            say(f"{case.case}: the scanner's surfaces cross in {columns} columns, where the upper one was taken.")
     return [case.case for case, image in found if _take(dataset, case, image)]
 
 
