@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from napari_medseg.api.prediction import LoadedModel, load_model, predict
 from napari_medseg.api.regions import parse_region, region_of_mask, region_of_model
+from napari_medseg.api.reports import write_report
 from napari_medseg.data.naming import stem_of
 from napari_medseg.data.regions import lesion_mask
 from napari_medseg.data.rows import format_region
@@ -27,6 +28,7 @@ from napari_medseg.errors import Cancelled, ConfigError, InputNotFoundError, Med
 from napari_medseg.io import image_files, read, write_image, write_labels
 from napari_medseg.io.atomic import write_text
 from napari_medseg.io.labels import orientation_of
+from napari_medseg.io.model_file import identity, read_model
 from napari_medseg.io.volume.space import moved
 from napari_medseg.measure.lesions import lesion_size
 from napari_medseg.measure.space import space_of
@@ -41,12 +43,13 @@ _VALUES_IN_MEMORY = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is made of every image."""
+    """What is made of every image; with the model's identity `reports_of`, also a report."""
 
     region: Box | Path | None
     region_model: LoadedModel | None
     probabilities: bool
     repair_order: bool
+    reports_of: str = ""
 
 
 def predict_files(
@@ -59,6 +62,7 @@ def predict_files(
     probabilities: bool = False,
     repair_order: bool = False,
     label_format: str = "tif",
+    reports: bool = False,
     kind: Kind | None = None,
     series: int | None = None,
     device: str | None = None,
@@ -80,6 +84,8 @@ def predict_files(
         A model that finds the region of every image, as in `napari_medseg.api.predict`.
     label_format
         One of `LABEL_FORMATS`; only NIfTI (``nii.gz``) keeps where voxels lie in the body.
+    reports
+        Also write ``<name>-report.png`` (`napari_medseg.api.write_report`), for models of scheme `thyroid`.
 
     Returns
     -------
@@ -102,7 +108,8 @@ def predict_files(
     finder = None
     if region_model is not None:
         finder = load_model(region_model, device=device, precision=precision, threads=threads)
-    wanted = _Wanted(parse_region(region) if region is not None else None, finder, probabilities, repair_order)
+    asked = parse_region(region) if region is not None else None
+    wanted = _Wanted(asked, finder, probabilities, repair_order, _reports_of(loaded) if reports else "")
     if wanted.region is not None and finder is not None:
         raise ConfigError("The region is either given or found by a model: give --region or --region-model, not both.")
     files = [file for given in inputs for file in _expand(Path(given))]
@@ -201,6 +208,7 @@ def _predict_file(
             region=box,
             probabilities=wanted.probabilities,
             confidence=bool(model.card.surfaces),
+            attention=bool(wanted.reports_of),
             repair_order=wanted.repair_order,
             out=rooms.enter_context(_room(shape, np.uint8, target.parent)),
             probabilities_out=rooms.enter_context(_room((channels, *shape), np.float16, target.parent))
@@ -208,6 +216,9 @@ def _predict_file(
             else None,
             progress=progress,
         )
+        if wanted.reports_of:
+            picture = target.with_name(f"{stem_of(target)}-report.png")
+            write_report(picture, image, result, model=model.name, identity=wanted.reports_of, title=image.name)
         if model.predictor.focus is not None and result.labels is not None:
             if _size_columns(model):
                 row |= _size_cells(model, result, image)
@@ -229,6 +240,21 @@ def _predict_file(
     row |= _cells_of(result, graded="calibrated" in row)
     for note in (*image.warnings, *result.notes):
         report("warning", text=f"{image.name}: {note}")
+
+
+def _reports_of(model: LoadedModel) -> str:
+    """The identity of a model whose answers can be reported.
+
+    Raises
+    ------
+    ConfigError
+        Its answers are no class of a picture.
+    """
+    if not model.predictor.marks_region:
+        raise ConfigError(
+            "Reports are of models that tell the class of a picture (scheme thyroid): leave --report out."
+        )
+    return identity(*read_model(model.path))
 
 
 def _cells_of(result: Prediction, *, graded: bool) -> dict[str, Any]:

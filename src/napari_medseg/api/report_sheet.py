@@ -41,7 +41,7 @@ class Sheet:
         self._left = 2 * _MARGIN + _PICTURE[0]
         self._top = 2 * _MARGIN + _TITLE
         self._paper.paste(self._shown, (_MARGIN, self._top))
-        self._draw.text((_MARGIN, _MARGIN), title, fill=_INK, font_size=_TITLE)
+        self._draw.text((_MARGIN, _MARGIN), self._cut(title, _MARGIN, _TITLE), fill=_INK, font_size=_TITLE)
 
     def heading(self, text: str) -> None:
         """A line in larger letters."""
@@ -61,7 +61,10 @@ class Sheet:
             self._draw.rectangle((left, top, left + round(_BAR_WIDTH * min(share, 1.0)), top + 14), fill=_BAR)
         text = f"{share:.2f}  {name}"
         self._draw.text(
-            (left + _BAR_WIDTH + 12, self._top), self._cut(text, _BAR_WIDTH + 12), fill=_INK, font_size=_TEXT
+            (left + _BAR_WIDTH + 12, self._top),
+            self._cut(text, left + _BAR_WIDTH + 12, _TEXT),
+            fill=_INK,
+            font_size=_TEXT,
         )
         self._top += _LINE + 2
 
@@ -93,10 +96,9 @@ class Sheet:
                 lines.append(word)
         return lines
 
-    def _cut(self, text: str, used: int) -> str:
+    def _cut(self, text: str, left: int, size: int) -> str:
         """A text that ends with dots where it would leave the sheet."""
-        room = _WIDTH - _MARGIN - self._left - used
-        while text and self._draw.textlength(text, font_size=_TEXT) > room:
+        while text and self._draw.textlength(text, font_size=size) > _WIDTH - _MARGIN - left:
             text = text.removesuffix("…")[:-1] + "…"
         return text
 

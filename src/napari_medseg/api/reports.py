@@ -20,6 +20,8 @@ from napari_medseg.measure.tirads import CATEGORIES, advice, agreement, chosen_f
 from napari_medseg.structures import Box, Image, Prediction, Segment
 
 _BOX_COLOR, _LINE_COLOR = (240, 228, 66), (86, 180, 233)
+#: Grey of what is not shown.
+_BLANK = 24
 #: How strongly what decided the class is laid over the frame.
 _OVERLAY = 0.5
 _RESEARCH = "Research use only: not a medical device."
@@ -55,6 +57,8 @@ def write_report(
     findings: Findings | None = None,
 ) -> Path:
     """Write a PNG: the frame with what was judged and what decided it, probabilities, form and diameters.
+
+    Outside of what was judged the frame is blank: machines write names there.
 
     Parameters
     ----------
@@ -150,8 +154,8 @@ def _frame(image: Image, prediction: Prediction, lines: Sequence[Segment]) -> Pi
     shape = image.spatial_shape
     lead = tuple((n // 2, n // 2 + 1) for n in shape[:-2])
     pixels = image.region((*lead, *((0, n) for n in shape[-2:])))
-    picture = _shown(pixels.reshape(len(pixels), *shape[-2:]))
     box = prediction.region[-2:]
+    picture = _blank_outside(_shown(pixels.reshape(len(pixels), *shape[-2:])), box)
     if prediction.attention is not None and prediction.attention.ndim == 2:
         picture = _with_attention(picture, prediction.attention, box)
     drawing = Pillow.fromarray(picture)
@@ -173,6 +177,14 @@ def _shown(pixels: npt.NDArray[Any]) -> Picture:
         low, high = (0.0, 255.0) if pixels.dtype == np.uint8 else (low, max(high, low + 1e-9))
         values = np.clip((finite - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.moveaxis(np.broadcast_to(values, (3, *values.shape[1:])), 0, -1))
+
+
+def _blank_outside(picture: Picture, box: Box) -> Picture:
+    """A picture that shows nothing outside of a box."""
+    part = tuple(slice(*side) for side in box)
+    blank = np.full_like(picture, _BLANK)
+    blank[part] = picture[part]
+    return blank
 
 
 def _with_attention(picture: Picture, attention: npt.NDArray[np.float32], box: Box) -> Picture:

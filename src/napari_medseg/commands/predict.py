@@ -31,6 +31,12 @@ def add_parser(subparsers: Any) -> None:
         default="tif",
         help="format of the label files; nii.gz (NIfTI) lies where the scan lies",
     )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        dest="reports",
+        help="thyroid: also a picture per image that explains its class",
+    )
     add_reading_options(parser)
     add_device_options(parser)
     add_event_option(parser)
@@ -52,6 +58,7 @@ def run(args: argparse.Namespace) -> Result:
             probabilities=args.probabilities,
             repair_order=args.repair_order,
             label_format=args.format,
+            reports=args.reports,
             kind=args.kind,
             series=args.series,
             device=args.device,
