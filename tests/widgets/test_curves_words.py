@@ -15,7 +15,7 @@ from napari_medseg.widgets.predict_panel import PredictPanel
 from napari_medseg.widgets.result_rows import Result
 from napari_medseg.widgets.session import session_of
 
-from .helpers import canvas_of, move, place_of, press
+from .helpers import canvas_of, move, place_of, press, stroke
 
 pytestmark = pytest.mark.viewer
 
@@ -87,6 +87,17 @@ def test_another_bscan_is_told_of_under_a_pointer_that_stands_still(desk, qtbot)
     assert "ILM -20" in panel.curves.hover.text()
 
 
+def test_a_drag_that_a_neighbour_holds_back_names_it(desk, qtbot):
+    viewer, panel, _, session = desk
+    press(qtbot, viewer, Qt.Key.Key_E)
+    column = next(x for x in session.open.curves.curve.columns if 20 < x < 76)
+    rows = session.open.curves.rows[:, column]
+    points = [place_of(viewer, float(rows[0]) + down, column) for down in (0, 10, 25)]
+    stroke(qtbot, canvas_of(viewer), points)
+    assert session.open.curves.rows[0, column] == session.open.curves.rows[1, column]
+    assert panel.curves.hover.text().endswith("held by RNFL/GCL+IPL")
+
+
 def test_finishing_says_when_nothing_follows_and_when_it_was_done_before(desk, qtbot):
     viewer, panel, _, session = desk
     session.update_case("stack", status="done")
@@ -136,7 +147,7 @@ def test_correcting_a_finished_case_says_why_nothing_changed_and_can_be_tried_ag
 
 
 def test_the_scanners_layers_are_suggested_by_meaning_and_it_is_said_which(desk, qtbot):
-    viewer, panel, _, session = desk
+    _, panel, _, session = desk
     session.open_case("todo")
     depths = {"ILM": 10, "RNFL": 14, "GCL": 18, "IPL": 22, "ELM": 40}
     rows = {name: np.full((1, SHAPE[1]), depth, np.float32) for name, depth in depths.items()}

@@ -42,6 +42,8 @@ class CurveTool(QObject):
         self._layer: Points = case.layers.anchors
         #: Row and column that were last pointed at; None outside the picture.
         self._pointer: tuple[float, float] | None = None
+        #: The surface that the last drag met; empty for none.
+        self._held_by = ""
         # Another B-scan, or another row of the curve, lies under a pointer that stands still.
         case.changed.connect(self._say_place)
         self._layer.events.mode.connect(self._on_mode)
@@ -144,7 +146,19 @@ class CurveTool(QObject):
             # It may have stayed on this side of its neighbour.
             case.grabbed = next(iter(set(case.curve.anchors) - columns), case.grabbed)
             case.show()
+        self._held_by = self._holder(row)
+        self._say_place()
         return moved
+
+    def _holder(self, row: float) -> str:
+        """The surface at which a dragged anchor stays though the pointer went on to a row; empty for none."""
+        case = self._case
+        column = case.grabbed
+        if column is None or abs(case.curve.anchors[column] - row) <= 1:
+            return ""
+        rows = case.rows[:, column]
+        met = [s for s in range(len(rows)) if s != case.chosen and rows[s] == rows[case.chosen]]
+        return case.surfaces[min(met, key=lambda s: abs(s - case.chosen))].name if met else ""
 
     def _erase(self, event: Any) -> Iterator[None]:
         """A drag erases a span of columns; a click ends the curve there, or closes the gap it hits."""
@@ -196,7 +210,7 @@ class CurveTool(QObject):
         return float(place[-2]), float(place[-1])
 
     def _on_hover(self, _: Points, event: Any) -> None:
-        self._pointer = self._place(event)
+        self._pointer, self._held_by = self._place(event), ""
         self._say_place()
 
     def _say_place(self) -> None:
@@ -206,7 +220,8 @@ class CurveTool(QObject):
         row, x = self._pointer
         height, width = self._case.curves.shape[1:]
         inside = -0.5 <= row < height - 0.5 and -0.5 <= x < width - 0.5
-        self.hovered.emit(self._facts(row, round(x)) if inside else "")
+        held = f" · held by {self._held_by}" if self._held_by else ""
+        self.hovered.emit(self._facts(row, round(x)) + held if inside else "")
 
     def _facts(self, row: float, x: int) -> str:
         """Where the pointer and the chosen curve are, with micrometres where the spacing is known."""
