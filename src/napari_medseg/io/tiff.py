@@ -108,7 +108,7 @@ class _Source:
             dtype = part.dtype.newbyteorder(self._file.byteorder)
             return np.memmap(self._path, dtype, mode="r", offset=part.dataoffset or 0, shape=part.shape)
         if has_readable_tiles(part):
-            return TiffTiles(self._path, self._file, part)
+            return TiffTiles(self._path, part)
         return zarr.open_array(series.aszarr(level=level), mode="r")
 
 

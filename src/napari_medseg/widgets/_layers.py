@@ -12,6 +12,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, direct_colormap
 
+from napari_medseg.io.slide.facts import ORIGIN
 from napari_medseg.io.slide.virtual import with_virtual_levels
 from napari_medseg.io.units import unit_name
 from napari_medseg.io.volume.presets import WINDOW_KEY, default_limits
@@ -59,6 +60,9 @@ def image_kwargs(image: Image) -> dict[str, Any]:
         keywords |= {"scale": image.spacing, "units": image.units}
     if image.affine is not None:
         keywords["translate"] = origin_of(image.affine)[-len(image.spatial_axes) :]
+    if ORIGIN in image.metadata:
+        step = keywords.get("scale", (1.0,) * len(image.spatial_axes))
+        keywords["translate"] = tuple(place * s for place, s in zip(image.metadata[ORIGIN], step, strict=True))
     keywords["metadata"] = {"medseg": _facts(image)}
     if image.path is not None:
         keywords["metadata"] |= {"path": str(image.path), "series": image.series}

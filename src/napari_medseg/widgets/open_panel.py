@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLineEdit, QMenu, QPushButton, QWidget
 
 from napari_medseg.api.device_layers import take_device_layers
 from napari_medseg.hooks import image_layers
 from napari_medseg.io import read
+from napari_medseg.io.slide.remote_zarr import ADDRESS
+from napari_medseg.io.slide.virtual import has_slow_overview, prepare_overview, with_virtual_levels
 from napari_medseg.io.volume.dicom import one_per_series
 from napari_medseg.io.volume.presets import contrast_limits, default_limits, windows_of
 from napari_medseg.structures import Image, Kind, Progress
@@ -28,6 +30,7 @@ from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import button, heading, panel_layout, row, words
 from napari_medseg.widgets.series_list import SeriesList
 from napari_medseg.widgets.session import session_of
+from napari_medseg.widgets.slide_choices import SlideChoices
 from napari_medseg.widgets.window import real_viewer
 from napari_medseg.widgets.windowing import remembered_window
 
@@ -60,6 +63,11 @@ class OpenPanel(QWidget):
         layout.addLayout(
             row(button("File…", self._choose_files), button("Folder…", self._choose_folder), samples, stretch=samples)
         )
+        self.address = QLineEdit()
+        self.address.setObjectName("address")
+        self.address.setPlaceholderText("or the address of an OME-Zarr: https://…, s3://…")
+        self.address.returnPressed.connect(self._open_address)
+        layout.addWidget(self.address)
         layout.addWidget(self.notice)
         self._found = self._make_found()
         layout.addWidget(self._found)
@@ -108,6 +116,8 @@ class OpenPanel(QWidget):
         self._choices = choices
         layout.addLayout(choices)
         layout.addWidget(self.missing)
+        self.slide = SlideChoices()
+        layout.addWidget(self.slide)
         layout.addWidget(self.true_aspect)
         layout.addWidget(self.device_layers)
         layout.addWidget(self.warnings)
@@ -182,6 +192,7 @@ class OpenPanel(QWidget):
         # Scanners' own files and slides say what they are.
         self._choices.setRowVisible(self.kind, image.kind == "image" or self.kind.currentData() is not None)
         self.missing.ask(image)
+        self.slide.ask(image)
         self.true_aspect.setVisible(image.kind == "oct")
         self.device_layers.setVisible(image.oct is not None and bool(image.oct.surfaces))
         self.device_layers.setChecked(False)
@@ -202,8 +213,10 @@ class OpenPanel(QWidget):
     def _update_buttons(self) -> None:
         self.load.setEnabled(self.image is not None)
         has_dataset = self.session.dataset is not None
-        self.add.setEnabled(self.image is not None and has_dataset)
-        self.add.setToolTip("" if has_dataset else "Open a data set in the Cases panel first")
+        is_remote = self.image is not None and ADDRESS in self.image.metadata
+        self.add.setEnabled(self.image is not None and has_dataset and not is_remote)
+        reason = "" if has_dataset else "Open a data set in the Cases panel first"
+        self.add.setToolTip("Convert it to a folder of your own first" if is_remote else reason)
 
     def _usual_kind(self) -> Kind | None:
         """What images of the open data set are, where files may leave it open."""
@@ -215,11 +228,12 @@ class OpenPanel(QWidget):
         if self.image is None:
             return
         first, kind, others = self.missing.completed(self.image), self.kind.currentData(), self.paths[1:]
-        if not others:
+        first = with_virtual_levels(self.slide.chosen(first))
+        if not others and not has_slow_overview(first):
             self._show_layers([first])
             return
         self.load.setEnabled(False)
-        self._start(lambda report: [first, *_read_all(others, kind, report)], self._load_all)
+        self._start(lambda report: _prepared([first, *_read_all(others, kind, report)], report), self._load_all)
 
     @shown_errors
     def _load_all(self, images: Sequence[Image]) -> None:
@@ -236,6 +250,8 @@ class OpenPanel(QWidget):
                 show_window(first, self.hu_window.currentData())
             if others:
                 self.viewer.layers.selection.active = first
+        for pixels, keywords in self.slide.pictures(images[0]):
+            self.viewer.add_image(pixels, **keywords)
         if any(image.kind == "oct" for image in images):
             set_true_aspect(self.viewer.layers, self.true_aspect.isChecked())
         self.viewer.reset_view()
@@ -267,6 +283,10 @@ class OpenPanel(QWidget):
         names, _ = QFileDialog.getOpenFileNames(self, "Open images")
         self.look_at([Path(name) for name in names])
 
+    def _open_address(self) -> None:
+        if text := self.address.text().strip():
+            self.look_at([Path(text)])
+
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr, a DICOM or XML export or a folder of slices")
         if folder:
@@ -277,6 +297,7 @@ class OpenPanel(QWidget):
         menu.addAction("Tissue with glands (generated)", lambda: self._open_sample("tissue"))
         menu.addAction("OCT B-scan (generated)", lambda: self._open_sample("oct"))
         menu.addAction("CT of an abdomen (generated)", lambda: self._open_sample("ct"))
+        menu.addAction("Ultrasound of a thyroid nodule (generated)", lambda: self._open_sample("ultrasound"))
         return menu
 
     @shown_errors
@@ -288,6 +309,15 @@ def _found_in(paths: Sequence[Path], kind: Kind | None, series: int | None) -> t
     """The files without further slices of one series, and the image of the first."""
     kept = one_per_series(paths)
     return tuple(kept), read(kept[0], kind=kind, series=series)
+
+
+def _prepared(images: list[Image], report: Progress) -> list[Image]:
+    """The images, of which those that are one large level have their overview computed."""
+    images = [with_virtual_levels(image) for image in images]
+    for image in images:
+        if has_slow_overview(image):
+            prepare_overview(image, lambda done, total, _: report(done, total, f"Overview, {100 * done // total} %"))
+    return images
 
 
 def _read_all(paths: Sequence[Path], kind: Kind | None, report: Progress) -> list[Image]:

@@ -62,7 +62,7 @@ def test_threads_read_what_one_reads(tmp_path: Path, compression: str | None) ->
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:
         expected = tif.asarray()
         assert has_readable_tiles(tif.series[0])
-        tiles = TiffTiles(tmp_path / "a.tif", tif, tif.series[0])
+        tiles = TiffTiles(tmp_path / "a.tif", tif.series[0])
         rng = np.random.default_rng(0)
         corners = [(int(y), int(x)) for y, x in zip(rng.integers(0, 600, 40), rng.integers(0, 800, 40), strict=True)]
 
@@ -73,6 +73,18 @@ def test_threads_read_what_one_reads(tmp_path: Path, compression: str | None) ->
 
         with ThreadPoolExecutor(4) as pool:
             assert all(pool.map(one, corners))
+
+
+def test_threads_may_begin_with_different_levels_of_one_slide(tmp_path: Path) -> None:
+    write_svs(tmp_path / "a.svs", tissue(2600, 2600), steps=(2, 4, 8))
+    with tifffile.TiffFile(tmp_path / "a.svs") as tif:
+        expected = [level.asarray() for level in tif.series[0].levels]
+    for _ in range(5):
+        image = read(tmp_path / "a.svs")
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda level: level[...], image.levels))
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_a_slide_travels_to_another_process(slide: Path) -> None:

@@ -20,6 +20,8 @@ from napari_medseg.structures import Image
 APART = "apart"
 #: Key of the objective's magnification.
 OBJECTIVE = "objective_power"
+#: Key of the place (y, x) of the first pixel on the whole slide, in pixels of the same level.
+ORIGIN = "origin"
 RGB = ("red", "green", "blue")
 
 

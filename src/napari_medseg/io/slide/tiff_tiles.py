@@ -5,8 +5,11 @@ tifffile's zarr store does the same without a cache; on JPEG tiles of 256 pixels
 
 from __future__ import annotations
 
+import threading
+import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,31 +48,30 @@ class TiffTiles:
     Parameters
     ----------
     path
-        Of the open file, for messages.
-    file
-        The open file; it stays open as long as this object lives.
+        The file, which is opened again: whoever follows the pages of an open one moves its position, unlocked.
     level
-        One with `has_readable_tiles`.
+        One with `has_readable_tiles`, of a file that is open now.
     """
 
-    def __init__(self, path: Path, file: tifffile.TiffFile, level: tifffile.TiffPageSeries) -> None:
+    def __init__(self, path: Path, level: tifffile.TiffPageSeries) -> None:
         self._path = path
         self._page = level.keyframe
-        self._handle = file.filehandle
-        file.filehandle.set_lock(True)
-        self._lock = file.filehandle.lock
+        # Made here, as it reads tags from the file that tifffile has open.
+        self._decode: Callable[..., Any] = level.keyframe.decode
+        self._file = path.open("rb")
+        self._lock = threading.Lock()
         first = level.pages[0]
         assert first is not None
         self._places = tuple(first.dataoffsets), tuple(first.databytecounts)
         self._shape = level.shape
         self._dtype = np.dtype(level.dtype)
         self._empty = 255 if level.axes == "YXS" and self._dtype == np.uint8 else self._page.nodata
-        self._is_jpeg = self._page.compression in _JPEG
+        self._tables: dict[str, Any] = {}
+        if self._page.compression in _JPEG:
+            self._tables = {"jpegtables": self._page.jpegtables, "jpegheader": self._page.jpegheader}
         self._columns = -(-self._page.imagewidth // self._page.tilewidth)
         self._owner = new_owner()
-
-    def __del__(self) -> None:
-        TILES.forget(self._owner)
+        weakref.finalize(self, _release, self._owner, self._file)
 
     def __getitem__(self, block: Block) -> Pixels:
         chunks = (self._page.tilelength, self._page.tilewidth)
@@ -84,20 +86,24 @@ class TiffTiles:
     def _decoded(self, index: int) -> Pixels:
         offset, count = (part[index] for part in self._places)
         stored = self._stored(offset, count, index) if count else None
-        tables = {"jpegtables": self._page.jpegtables, "jpegheader": self._page.jpegheader} if self._is_jpeg else {}
-        decoded, _, shape = self._page.decode(stored, index, **tables)
+        decoded, _, shape = self._decode(stored, index, **self._tables)
         _, height, width, samples = shape
         tail = (samples,) if len(self._shape) == 3 else ()
         if decoded is None:
             return np.full((height, width, *tail), self._empty, self._dtype)
-        inside = decoded[0, :height, :width]
+        inside: Pixels = decoded[0, :height, :width]
         # At the border a copy lets go of what lies outside the image.
         return (inside if inside.size == decoded.size else inside.copy()).reshape(height, width, *tail)
 
     def _stored(self, offset: int, count: int, index: int) -> bytes:
         with self._lock:
-            self._handle.seek(offset)
-            stored = self._handle.read(count)
+            self._file.seek(offset)
+            stored = self._file.read(count)
         if len(stored) < count:
             raise ReadError(f"{self._path} is cut short: tile {index} is missing, copy it again from its source.")
         return stored
+
+
+def _release(owner: int, file: IO[bytes]) -> None:
+    TILES.forget(owner)
+    file.close()
