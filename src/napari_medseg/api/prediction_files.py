@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from napari_medseg.api.prediction import LoadedModel, load_model, predict
 from napari_medseg.api.regions import parse_region, region_of_mask, region_of_model
 from napari_medseg.api.reports import write_report
+from napari_medseg.api.slides import SlideOptions, is_slide, parse_tissue, predict_slide, suits_slides
 from napari_medseg.data.naming import stem_of
 from napari_medseg.data.regions import lesion_mask
 from napari_medseg.data.rows import format_region
@@ -32,7 +33,7 @@ from napari_medseg.io.model_file import identity, read_model
 from napari_medseg.io.volume.space import moved
 from napari_medseg.measure.lesions import lesion_size
 from napari_medseg.measure.space import space_of
-from napari_medseg.structures import Box, Image, Kind, Prediction
+from napari_medseg.structures import Box, Image, Kind, Prediction, TagResult
 from napari_medseg.training.events import Report, ignore
 
 #: Endings of the label files that can be written.
@@ -49,6 +50,8 @@ class _Wanted:
     region_model: LoadedModel | None
     probabilities: bool
     repair_order: bool
+    tissue: Literal["auto", "none"] | Path
+    slides_as_images: bool
     reports_of: str = ""
 
 
@@ -61,7 +64,8 @@ def predict_files(
     region_model: str | os.PathLike[str] | None = None,
     probabilities: bool = False,
     repair_order: bool = False,
-    label_format: str = "tif",
+    label_format: str | None = None,
+    tissue: str = "auto",
     reports: bool = False,
     kind: Kind | None = None,
     series: int | None = None,
@@ -83,7 +87,10 @@ def predict_files(
     region_model
         A model that finds the region of every image, as in `napari_medseg.api.predict`.
     label_format
-        One of `LABEL_FORMATS`; only NIfTI (``nii.gz``) keeps where voxels lie in the body.
+        One of `LABEL_FORMATS`; only NIfTI (``nii.gz``) keeps where voxels lie in the body. None: TIFF, and for slides
+        what `napari_medseg.api.slides.predict_slide` writes, as for ``zarr``.
+    tissue
+        Where to look on slides: as in `napari_medseg.api.slides.SlideOptions`.
     reports
         Also write ``<name>-report.png`` (`napari_medseg.api.write_report`), for models of scheme `thyroid`.
 
@@ -102,14 +109,22 @@ def predict_files(
         The model cannot be used, an input does not exist, the region has other axes than the first image, or the
         folder cannot be written.
     """
-    if label_format not in LABEL_FORMATS:
+    if label_format is not None and label_format not in LABEL_FORMATS:
         raise ConfigError(f"Labels cannot be written as '{label_format}': choose one of {', '.join(LABEL_FORMATS)}.")
     loaded = load_model(model, device=device, precision=precision, threads=threads)
     finder = None
     if region_model is not None:
         finder = load_model(region_model, device=device, precision=precision, threads=threads)
     asked = parse_region(region) if region is not None else None
-    wanted = _Wanted(asked, finder, probabilities, repair_order, _reports_of(loaded) if reports else "")
+    wanted = _Wanted(
+        region=asked,
+        region_model=finder,
+        probabilities=probabilities,
+        repair_order=repair_order,
+        tissue=parse_tissue(tissue),
+        slides_as_images=label_format not in (None, "zarr"),
+        reports_of=_reports_of(loaded) if reports else "",
+    )
     if wanted.region is not None and finder is not None:
         raise ConfigError("The region is either given or found by a model: give --region or --region-model, not both.")
     files = [file for given in inputs for file in _expand(Path(given))]
@@ -122,7 +137,7 @@ def predict_files(
         started = time.perf_counter()
         try:
             image = read(file, kind=kind, series=series)
-            target = Path(out) / f"{name}.{label_format}"
+            target = Path(out) / f"{name}.{label_format or 'tif'}"
             _predict_file(loaded, image, target, row, wanted, report)
         except Cancelled:
             raise
@@ -198,6 +213,10 @@ def _predict_file(
         report("progress", done=done, of=total, text=text)
 
     box, channels = _box(model, image, wanted, progress), len(model.predictor.classes) + 1
+    if is_slide(image) and suits_slides(model) and not wanted.slides_as_images:
+        options = SlideOptions(region=box, tissue=wanted.tissue, probabilities=wanted.probabilities)
+        row |= _predict_slide(model, image, target, options, progress, report)
+        return
     if box is not None and "box" in row:
         row["box"] = format_region(box)
     shape = tuple(stop - start for start, stop in region_of_result(model.predictor, image, box))
@@ -257,6 +276,26 @@ def _reports_of(model: LoadedModel) -> str:
     return identity(*read_model(model.path))
 
 
+def _predict_slide(
+    model: LoadedModel,
+    image: Image,
+    target: Path,
+    options: SlideOptions,
+    progress: Callable[[int, int, str], None],
+    report: Report,
+) -> dict[str, Any]:
+    """Predict a slide beside `target`; cells of its row."""
+    found = predict_slide(model, image, target.parent, name=stem_of(target), options=options, progress=progress)
+    for note in (*image.warnings, *found.notes):
+        report("warning", text=f"{image.name}: {note}")
+    cells = {} if found.labels is None else {"labels": str(found.labels)}
+    return cells if found.tag is None else cells | _tag_cells(found.tag)
+
+
+def _tag_cells(tag: TagResult) -> dict[str, Any]:
+    return {"class": tag.tag} | {f"p_{name}": round(float(p), 6) for name, p in tag.probabilities.items()}
+
+
 def _cells_of(result: Prediction, *, graded: bool) -> dict[str, Any]:
     """What a prediction says beside its labels, for the columns of `_empty_row`."""
     row: dict[str, Any] = {}
@@ -265,12 +304,11 @@ def _cells_of(result: Prediction, *, graded: bool) -> dict[str, Any]:
     if result.repaired is not None:
         row["repaired"] = round(result.repaired, 4)
     if result.tag is not None:
-        row["class"] = result.tag.tag
+        row |= _tag_cells(result.tag)
         if graded:
             row["calibrated"] = "yes" if result.tag.calibrated else "no"
         if result.tag.sure is not None:
             row["sure"] = "yes" if result.tag.sure else "no"
-        row |= {f"p_{tag}": round(float(p), 6) for tag, p in result.tag.probabilities.items()}
     return row
 
 

@@ -28,8 +28,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--format",
         choices=["tif", "zarr", "nii.gz"],
-        default="tif",
-        help="format of the label files; nii.gz (NIfTI) lies where the scan lies",
+        help="format of the label files: tif, for slides zarr; nii.gz (NIfTI) lies where the scan lies",
+    )
+    parser.add_argument(
+        "--tissue",
+        default="auto",
+        metavar="auto|none|MASK",
+        help="slides: predict the tissue that is found (auto), everything, or what a small label image marks",
     )
     parser.add_argument(
         "--report",
@@ -58,6 +63,7 @@ def run(args: argparse.Namespace) -> Result:
             probabilities=args.probabilities,
             repair_order=args.repair_order,
             label_format=args.format,
+            tissue=args.tissue,
             reports=args.reports,
             kind=args.kind,
             series=args.series,

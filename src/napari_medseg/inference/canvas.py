@@ -6,7 +6,7 @@ more: they are brought to the image's pixels, turned into labels and written, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from napari_medseg.inference.columns import ColumnConfidence
+from napari_medseg.inference.looked_at import LookedAt
 from napari_medseg.inference.resampling import AxisMap
 from napari_medseg.inference.windows import AxisPlan
 from napari_medseg.structures import NOT_LOOKED_AT
@@ -34,21 +35,31 @@ class RowWriter:
         Number of axes of `target` before those of `index`, which are written whole (classes).
     index
         Position along the axes after them (the slice of a stack); the rows follow.
+    first
+        The first row to be written; those before are written already.
     """
 
-    def __init__(self, target: Any, axis: int, index: tuple[int, ...]) -> None:
+    def __init__(self, target: Any, axis: int, index: tuple[int, ...], first: int = 0) -> None:
         self._target, self._axis, self._index = target, axis, index
         stored = getattr(target, "shards", None) or getattr(target, "chunks", None)
         self._chunk = int(stored[len(index) + axis]) if stored else 1
+        #: The row from which on chunks are counted.
+        self._origin = int(getattr(target, "origin", 0))
         self._pending: list[npt.NDArray[Any]] = []
-        self._row = 0
+        self._row = first
         self._held = 0
+
+    @property
+    def written(self) -> int:
+        """Rows that are written, from the first of all."""
+        return self._row
 
     def write(self, rows: npt.NDArray[Any]) -> None:
         """Take the next rows; whole chunks are written."""
         self._pending.append(rows)
         self._held += rows.shape[self._axis]
-        whole = (self._row + self._held) // self._chunk * self._chunk - self._row
+        end = self._origin + self._row + self._held
+        whole = end // self._chunk * self._chunk - self._origin - self._row
         if whole > 0:
             self._store(whole)
 
@@ -79,11 +90,14 @@ class Targets:
         float16 array (class, *the region's shape), numpy or zarr; None where not wanted.
     columns
         Sums up how sure the network is; None where not wanted.
+    rows_written
+        Called with the number of rows of the region that are written for good, whenever it grew.
     """
 
     labels: Any
     probabilities: Any = None
     columns: ColumnConfidence | None = None
+    rows_written: Callable[[int], None] | None = None
 
 
 class Canvas:
@@ -104,9 +118,12 @@ class Canvas:
     index
         Position along the leading axes of the targets.
     looked_at
-        Boolean array of the region's shape; labels elsewhere are `NOT_LOOKED_AT`. None: everywhere.
+        Labels elsewhere are `NOT_LOOKED_AT`, probabilities 0. None: everywhere.
     device
         Where logits are blended.
+    first_row
+        Rows of the region before this one were written by an earlier run, and are not again. All that happens to the
+        others is what would have happened then, operation by operation, so that not a bit differs.
     """
 
     def __init__(
@@ -116,17 +133,19 @@ class Canvas:
         values: Sequence[int],
         targets: Targets,
         index: tuple[int, ...],
-        looked_at: npt.NDArray[np.bool_] | None,
+        looked_at: LookedAt | None,
         device: torch.device,
         overlapping: bool = False,
+        first_row: int = 0,
     ) -> None:
         self._maps, self._values, self._looked_at = maps, values, looked_at
         self._overlapping = overlapping
         self._needed = [m.needed for m in maps]
-        self._labels = RowWriter(targets.labels, 0, index)
+        self._first_row = first_row
+        self._labels = RowWriter(targets.labels, 0, index, first_row)
         wanted = targets.probabilities
-        self._probabilities = RowWriter(wanted, 1, index) if wanted is not None else None
-        self._columns, self._index = targets.columns, index
+        self._probabilities = RowWriter(wanted, 1, index, first_row) if wanted is not None else None
+        self._columns, self._index, self._rows_written = targets.columns, index, targets.rows_written
         height = min(plans[0].window + 1, self._needed[0][1] - self._needed[0][0])
         widths = [stop - start for start, stop in self._needed[1:]]
         # One row more than a window: interpolation looks one row back.
@@ -163,12 +182,18 @@ class Canvas:
             weight = weight * other
         self._sums[tuple(target)].addcmul_(logits[tuple(source)].to(self._sums), weight)
 
+    def pass_by(self, position: tuple[int, ...]) -> None:
+        """Do as if a window had been blended in all of whose rows are written already."""
+        self._flush(max(self._plans[0].spans[position[0]][0], self._needed[0][0]))
+
     def finish(self) -> None:
         """Write all rows that are left."""
         self._flush(self._needed[0][1])
         self._labels.finish()
         if self._probabilities is not None:
             self._probabilities.finish()
+        if self._rows_written is not None:
+            self._rows_written(self._labels.written)
 
     def _flush(self, until: int) -> None:
         """Emit what is final once no window reaches above row `until`; skipped windows may leave a gap above it."""
@@ -201,21 +226,56 @@ class Canvas:
 
     def _emit(self, part: slice) -> None:
         """Turn some of the image's rows into labels and write them."""
-        logits = self._maps[0].apply(self._sums, 1, self._top, part)
-        for axis, axis_map in enumerate(self._maps[1:], start=1):
-            logits = axis_map.apply(logits, axis + 1, self._needed[axis][0], slice(None))
-        decide = label_of_last if self._overlapping else label_of_largest
-        labels = decide(logits, self._values).cpu().numpy()
-        if self._looked_at is not None:
-            labels[~self._looked_at[part]] = NOT_LOOKED_AT
-        self._labels.write(labels)
-        if self._probabilities is None and self._columns is None:
+        if part.stop <= self._first_row:
             return
-        shares = shares_of_overlapping(logits) if self._overlapping else torch.softmax(logits, dim=0)
+        new = slice(max(self._first_row - part.start, 0), None)
+        before = self._labels.written
+        labels, shares = self._answers(part)
+        self._labels.write(labels[new])
         if self._probabilities is not None:
-            self._probabilities.write(shares.half().cpu().numpy())
+            self._probabilities.write(shares.half().cpu().numpy()[:, new])
         if self._columns is not None:
             self._columns.add(self._index, labels, shares.amax(dim=0).float().cpu().numpy())
+        if self._rows_written is not None and self._labels.written > before:
+            self._rows_written(self._labels.written)
+
+    def _answers(self, part: slice) -> tuple[npt.NDArray[np.uint8], torch.Tensor]:
+        """Labels of some of the image's rows, and their probabilities (no class where those are not wanted)."""
+        shape = [m.stop - m.start for m in self._maps]
+        shape[0] = part.stop - part.start
+        wanted = self._probabilities is not None or self._columns is not None
+        channels = len(self._values) + self._overlapping if wanted else 0
+        if self._looked_at is None:
+            logits = self._logits(part, slice(0, shape[-1]))
+            shares = self._shares(logits) if wanted else logits.new_zeros((0, *shape))
+            return self._decide(logits).cpu().numpy(), shares
+        labels = np.full(shape, NOT_LOOKED_AT, np.uint8)
+        shares = self._sums.new_zeros((channels, *shape))
+        for run in self._looked_at.runs(part):
+            logits = self._logits(part, run)
+            others = [slice(0, n) for n in shape[1:-1]]
+            seen = self._looked_at.pixels([part, *others, run])
+            labels[..., run] = np.where(seen, self._decide(logits).cpu().numpy(), np.uint8(NOT_LOOKED_AT))
+            if wanted:
+                shares[..., run] = self._shares(logits) * torch.from_numpy(seen).to(logits.device)
+        return labels, shares
+
+    def _logits(self, part: slice, columns: slice) -> torch.Tensor:
+        """Logits of some of the image's rows, and of a stretch of its last axis."""
+        last = self._maps[-1]
+        low, high = int(last.lower[columns][0]), int(last.upper[columns][-1]) + 1
+        first = self._needed[-1][0]
+        logits = self._sums[..., low - first : high - first]
+        logits = self._maps[0].apply(logits, 1, self._top, part)
+        for axis, axis_map in enumerate(self._maps[1:-1], start=1):
+            logits = axis_map.apply(logits, axis + 1, self._needed[axis][0], slice(None))
+        return last.apply(logits, len(self._maps), low, columns)
+
+    def _decide(self, logits: torch.Tensor) -> torch.Tensor:
+        return (label_of_last if self._overlapping else label_of_largest)(logits, self._values)
+
+    def _shares(self, logits: torch.Tensor) -> torch.Tensor:
+        return shares_of_overlapping(logits) if self._overlapping else torch.softmax(logits, dim=0)
 
 
 def label_of_largest(logits: torch.Tensor, values: Sequence[int]) -> torch.Tensor:

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ from napari_medseg.models.compute import Compute  # noqa: E402 - imports torch
 #: Pixels of one batch: what a processor works on at its best rate, and what keeps a GPU busy.
 _BATCH_PIXELS = {"cpu": 512 * 512, "cuda": 8 * 512 * 512}
 #: What runs anywhere; callers who care for speed pass `choose_compute`'s answer.
-_PLAIN = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
+PLAIN = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
 #: Attribute of a zarr output that says whether every row was written.
 COMPLETE = "napari-medseg-complete"
 
@@ -123,7 +123,7 @@ def predict(
     if predictor.classes and (probabilities or probabilities_out is not None):
         floats = _target(probabilities_out, (len(predictor.classes) + 1, *shape), np.float16)
     columns = ColumnConfidence(shape) if confidence and predictor.classes and len(predictor.window) == 2 else None
-    run = _Run(predictor, image, job, Targets(labels, floats, columns), batch, compute or _PLAIN)
+    run = Run(predictor, image, job, Targets(labels, floats, columns), batch, compute or PLAIN)
     with kept_memory():
         run.execute(progress, cancel)
     for target in (labels, floats):
@@ -158,8 +158,41 @@ def _mark(target: Any, *, complete: bool) -> None:
         target.attrs[COMPLETE] = complete
 
 
-class _Run:
-    """One prediction in progress."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InRows:
+    """How a picture that is worth resuming is run: every batch lies within one row of windows.
+
+    Which windows share a batch then does not depend on where the run began, and so nothing else does.
+
+    Parameters
+    ----------
+    first_row
+        Rows of the region that an earlier run wrote.
+    readers
+        Threads that read windows.
+    judged
+        Called with the windows of every batch and their tag logits (window, tag).
+    """
+
+    first_row: int
+    readers: int
+    judged: Callable[[Sequence[Window], npt.NDArray[np.float32]], None]
+
+
+class Run:
+    """One prediction in progress.
+
+    Parameters
+    ----------
+    job
+        What is to be predicted.
+    targets
+        Where it is written.
+    rows
+        For slides; None runs everything from the first window on.
+    predictor, image, batch, compute
+        As in `predict`.
+    """
 
     def __init__(
         self,
@@ -169,8 +202,12 @@ class _Run:
         targets: Targets,
         batch: int | None,
         compute: Compute,
+        rows: InRows | None = None,
     ) -> None:
         self.notes: list[str] = []
+        #: Seconds that were spent waiting for pixels, in the network, and in blending and writing.
+        self.seconds = {"read": 0.0, "network": 0.0, "write": 0.0}
+        self._rows = rows
         self._predictor, self._image, self._job, self._compute = predictor, image, job, compute
         self._targets = targets
         self._device = torch.device(compute.device)
@@ -190,14 +227,16 @@ class _Run:
             sizes = " x ".join(str(plan.window) for plan in job.plans)
             self.notes.append(f"The image is smaller than a window and was extended by reflection to {sizes} pixels.")
 
-    def execute(self, progress: Progress | None, cancel: Callable[[], bool] | None) -> None:
-        """Run all windows."""
+    def execute(self, progress: Progress | None, cancel: Callable[[], bool] | None) -> int:
+        """Run all windows that are not finished; returns their number."""
         prepared = self._predictor.prepare(self._image)
-        total, done = len(self._job.windows), 0
-        with torch.inference_mode(), ThreadPoolExecutor(1, thread_name_prefix="read-windows") as reading:
-            ahead = _read_ahead(reading, lambda window: self._load(window, prepared), self._job.windows, self._depth)
+        windows = self._unfinished()
+        total, done = len(windows), 0
+        readers = 1 if self._rows is None else self._rows.readers
+        with torch.inference_mode(), ThreadPoolExecutor(readers, thread_name_prefix="read-windows") as reading:
+            ahead = _read_ahead(reading, lambda window: self._load(window, prepared), windows, self._depth)
             try:
-                while batch := list(itertools.islice(ahead, self._batch)):
+                while batch := self._next_batch(ahead, windows, done):
                     if cancel is not None and cancel():
                         raise Cancelled("Prediction was stopped.")
                     self._work([window for window, _ in batch], torch.from_numpy(np.stack([a for _, a in batch])))
@@ -207,31 +246,47 @@ class _Run:
                 self._finish_canvas()
             finally:
                 reading.shutdown(wait=False, cancel_futures=True)
+        return total
+
+    def _unfinished(self) -> Sequence[Window]:
+        """The windows to run; the canvas is brought to where it was before the first of them."""
+        windows = self._job.windows
+        if self._rows is None or self._rows.first_row == 0:
+            return windows
+        rows, plan = self._job.maps[0], self._job.plans[0]
+        if self._rows.first_row >= len(rows.lower):
+            return ()
+        needed = int(rows.lower[self._rows.first_row])
+        rest = [window for window in windows if plan.spans[window.position[0]][1] > needed]
+        for window in windows[: len(windows) - len(rest)]:
+            if self._targets.labels is not None:
+                self._canvas_of(window).pass_by(window.position)
+        return rest
+
+    def _next_batch(
+        self, ahead: Iterator[tuple[Window, npt.NDArray[np.float32]]], windows: Sequence[Window], done: int
+    ) -> list[tuple[Window, npt.NDArray[np.float32]]]:
+        started = time.perf_counter()
+        size = self._batch
+        if self._rows is not None and done < len(windows):
+            row = windows[done].position[0]
+            size = sum(1 for window in windows[done : done + size] if window.position[0] == row)
+        batch = list(itertools.islice(ahead, size))
+        self.seconds["read"] += time.perf_counter() - started
+        return batch
 
     def tag(self) -> TagResult | None:
         """The class with the largest mean probability; None without classifier."""
-        return self._judgement(torch.stack([*self._tags.values()]).sum(dim=0)) if self._tags else None
+        return judgement(self._predictor, torch.stack([*self._tags.values()]).sum(dim=0)) if self._tags else None
 
     def frames(self) -> tuple[TagResult, ...]:
         """The same of every slice of a stack; empty for a single picture."""
         if self._job.lead == 0:
             return ()
-        return tuple(self._judgement(self._tags[index]) for index in sorted(self._tags))
-
-    def _judgement(self, sums: torch.Tensor) -> TagResult:
-        shares = torch.softmax(sums[:-1] / sums[-1], dim=0).tolist()
-        by_name = dict(zip(self._predictor.tags, shares, strict=True))
-        tag, sure_from = max(by_name, key=by_name.__getitem__), self._predictor.sure_from
-        return TagResult(
-            tag=tag,
-            probabilities=by_name,
-            calibrated=self._predictor.calibrated,
-            graded=self._predictor.graded,
-            sure=None if sure_from is None else by_name[tag] >= sure_from,
-        )
+        return tuple(judgement(self._predictor, self._tags[index]) for index in sorted(self._tags))
 
     def _depth(self) -> int:
-        return 2 * self._batch
+        return 2 * self._batch + (0 if self._rows is None else self._rows.readers)
 
     def _load(self, window: Window, prepared: Any) -> npt.NDArray[np.float32]:
         """A window as the network wants it: float32 (in_channels, [z,] y, x)."""
@@ -256,9 +311,13 @@ class _Run:
         start = 0
         while start < len(windows):
             part = slice(start, start + self._batch)
+            started = time.perf_counter()
             outputs = self._forward(values[part])
+            forwarded = time.perf_counter()
+            self.seconds["network"] += forwarded - started
             if outputs is not None:
                 self._take(windows[part], *outputs)
+                self.seconds["write"] += time.perf_counter() - forwarded
                 start = part.stop
                 continue
             if self._device.type == "cuda":
@@ -293,6 +352,8 @@ class _Run:
                     "damaged or its training diverged; train it again with a smaller learning rate."
                 )
         if tag_logits is not None and self._predictor.tags:
+            if self._rows is not None:
+                self._rows.judged(windows, tag_logits.float().cpu().numpy())
             for window, logits in zip(windows, tag_logits.float().cpu(), strict=True):
                 self._tags[window.slice_index] += window.area * functional.pad(logits, (0, 1), value=1.0)
         if self._targets.labels is not None:
@@ -314,9 +375,10 @@ class _Run:
             values if self._predictor.overlapping else [0, *values],
             self._targets,
             window.slice_index,
-            None if looked_at is None else looked_at[window.slice_index],
+            None if looked_at is None else looked_at.plane(window.slice_index),
             self._device,
             self._predictor.overlapping,
+            0 if self._rows is None else self._rows.first_row,
         )
         return self._canvas
 
@@ -324,6 +386,27 @@ class _Run:
         if self._canvas is not None:
             self._canvas.finish()
             self._canvas = None
+
+
+def judgement(predictor: Predictor, sums: torch.Tensor | npt.NDArray[np.float64]) -> TagResult:
+    """The most probable tag.
+
+    Parameters
+    ----------
+    sums
+        (tags + 1,): logits of the tags, each times the area for which it speaks, summed, and the sum of the areas.
+    """
+    logits = torch.as_tensor(sums[:-1] / sums[-1])
+    shares = torch.softmax(logits, dim=0).tolist()
+    by_name = dict(zip(predictor.tags, shares, strict=True))
+    tag = max(by_name, key=by_name.__getitem__)
+    return TagResult(
+        tag=tag,
+        probabilities=by_name,
+        calibrated=predictor.calibrated,
+        graded=predictor.graded,
+        sure=None if predictor.sure_from is None else by_name[tag] >= predictor.sure_from,
+    )
 
 
 def _read_ahead(

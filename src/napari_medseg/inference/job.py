@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_medseg.data.resampling import working_shape
 from napari_medseg.errors import ConfigError, ModelError
+from napari_medseg.inference.looked_at import LookedAt
 from napari_medseg.inference.predictor import Predictor
 from napari_medseg.inference.resampling import AxisMap
 from napari_medseg.inference.windows import AxisPlan, plan_windows
@@ -52,7 +53,7 @@ class Job:
     windows
         The windows that touch the region and its mask, in order.
     looked_at
-        The mask at the image's resolution, cut to the region; None without one.
+        The mask, cut to the region; None without one.
     """
 
     region: Box
@@ -60,7 +61,7 @@ class Job:
     plans: tuple[AxisPlan, ...]
     maps: tuple[AxisMap, ...]
     windows: tuple[Window, ...]
-    looked_at: npt.NDArray[np.bool_] | None
+    looked_at: LookedAt | None
 
     @property
     def lead(self) -> int:
@@ -96,7 +97,7 @@ def plan_job(predictor: Predictor, image: Image, region: Box | None, mask: npt.N
         for n, w, multiple in zip(working[lead:], grid.window, grid.multiple, strict=True)
     )
     maps = tuple(AxisMap.between(n, w, *span) for n, w, span in zip(shape, working, region, strict=True))
-    looked_at = None if mask is None else _stretch(mask, shape, region)
+    looked_at = None if mask is None else LookedAt.of(mask, shape, region)
     windows = tuple(_windows(plans, maps, lead, looked_at))
     return Job(region, working, plans, maps[lead:], windows, looked_at)
 
@@ -141,25 +142,17 @@ def _bounding_box(mask: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> Box:
     return tuple(box)
 
 
-def _stretch(mask: npt.NDArray[np.bool_], shape: tuple[int, ...], region: Box) -> npt.NDArray[np.bool_]:
-    """The mask at the image's resolution, cut to the region (nearest neighbour)."""
-    if mask.ndim != len(shape):
-        raise ConfigError(f"The mask has {mask.ndim} axes, but the image has {len(shape)}: give one for the image.")
-    cells = zip(mask.shape, shape, region, strict=True)
-    return mask[np.ix_(*(((np.arange(*span) + 0.5) * m / n).astype(np.int64) for m, n, span in cells))]
-
-
 def _windows(
-    plans: Sequence[AxisPlan], maps: Sequence[AxisMap], lead: int, looked_at: npt.NDArray[np.bool_] | None
+    plans: Sequence[AxisPlan], maps: Sequence[AxisMap], lead: int, looked_at: LookedAt | None
 ) -> Iterator[Window]:
     """Windows that touch the region and its mask, slice by slice, in order of their first axis."""
     axes = [list(_touching(plan, axis_map)) for plan, axis_map in zip(plans, maps[lead:], strict=True)]
     for slice_index in itertools.product(*(range(m.stop - m.start) for m in maps[:lead])):
-        plane = None if looked_at is None else looked_at[slice_index]
+        plane = None if looked_at is None else looked_at.plane(slice_index)
         for steps in itertools.product(*axes):
             position = tuple(i for i, _ in steps)
             part = tuple(pixels for _, pixels in steps)
-            if plane is None or plane[part].any():
+            if plane is None or plane.any(part):
                 yield Window(slice_index, position, math.prod(p.stop - p.start for p in part))
 
 

@@ -112,13 +112,13 @@ def plan_windows(length: int, window: int, multiple: int, config: WindowConfig) 
     size = fit_window(length, window, overlap, multiple)
     starts = plan_axis(length, size, overlap)
     if config.blend == "crop":
-        spans = _cut_at_middles(starts, size, length)
+        spans = cut_at_middles(starts, size, length)
     else:
         spans = tuple((start, min(start + size, length)) for start in starts)
     return AxisPlan(length, size, starts, spans, _blend(starts, spans, size, gaussian=config.blend == "gaussian"))
 
 
-def _cut_at_middles(starts: tuple[int, ...], size: int, length: int) -> tuple[tuple[int, int], ...]:
+def cut_at_middles(starts: tuple[int, ...], size: int, length: int) -> tuple[tuple[int, int], ...]:
     """Spans that meet in the middle of every overlap, where both windows are equally far from their borders."""
     cuts = [(right + left + size) // 2 for left, right in itertools.pairwise(starts)]
     return tuple(zip([0, *cuts], [*cuts, length], strict=True))

@@ -241,7 +241,7 @@ def write_labels(
         space: dict[str, Any] = {"affine": affine, "spacing": spacing, "units": units, "orientation": orientation}
         return write_nifti(place, labels, classes=classes, **space)
     if is_zarr_name(place):
-        attributes = {"image-label": _image_label(classes, source)}
+        attributes = {"image-label": image_label(classes, source)}
         write_pyramid(
             place, labels, axes=letters, halve=halved_by_choice, spacing=spacing, units=units, attributes=attributes
         )
@@ -253,7 +253,8 @@ def write_labels(
     return place
 
 
-def _image_label(classes: Sequence[MaskClass], source: str | None) -> dict[str, Any]:
+def image_label(classes: Sequence[MaskClass], source: str | None) -> dict[str, Any]:
+    """OME-Zarr's ``image-label``: colours and names of the classes, and the image that they belong to."""
     colors = [
         {"label-value": c.value, "rgba": [*(int(c.color[i : i + 2], 16) for i in (1, 3, 5)), 255]} for c in classes
     ]

@@ -132,15 +132,72 @@ def _doubled(block: Block, finer: tuple[int, ...]) -> Block:
     return (*block[:-2], *plane)
 
 
-def _create_level(group: zarr.Group, index: int, shape: tuple[int, ...], dtype: Any, axes: str) -> zarr.Array[Any]:
+def create_pyramid(
+    path: Path,
+    *,
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    axes: str,
+    fill_value: int,
+    centred: bool,
+    shard_rows: int | None = None,
+    spacing: tuple[float, ...] | None = None,
+    units: tuple[str, ...] | None = None,
+    name: str = "",
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Make an OME-Zarr 0.5 of all levels that holds `fill_value` everywhere and no chunk yet.
+
+    Parameters
+    ----------
+    path
+        A folder that does not exist.
+    axes
+        ``"yx"`` or ``"cyx"``.
+    centred
+        Whether coarser pixels will be means, which lie in the middle of what they were made from.
+    shard_rows
+        Rows of a file, a multiple of the chunk's 512; None for the usual number.
+    shape, dtype, spacing, units, name, attributes
+        As in `write_pyramid`.
+    """
+    group = zarr.open_group(path, mode="w-", zarr_format=3)
+    level, sides = 0, shape
+    while True:
+        _create_level(group, level, sides, dtype, axes, fill_value, shard_rows)
+        if max(sides[-2:]) <= _COARSEST:
+            break
+        level, sides = level + 1, (*sides[:-2], *((n + 1) // 2 for n in sides[-2:]))
+    scale = _per_axis(axes, axes, spacing)
+    multiscale = _multiscale(axes, scale, units, axes, level + 1, name, centred)
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], **(attributes or {})}
+
+
+def _create_level(
+    group: zarr.Group,
+    index: int,
+    shape: tuple[int, ...],
+    dtype: Any,
+    axes: str,
+    fill_value: int = 0,
+    shard_rows: int | None = None,
+) -> zarr.Array[Any]:
     sizes = _VOLUME_CHUNK if "z" in axes else _CHUNK
     lengths = dict(zip(axes, shape, strict=True))
     chunk = {axis: min(n, sizes.get(axis, 3 if axis == "c" else 1)) for axis, n in lengths.items()}
     shards = None
     if "z" not in axes and min(shape[-2:]) > _SHARD_FACTOR * sizes["y"]:
         shards = tuple(chunk[axis] * (_SHARD_FACTOR if axis in "yx" else 1) for axis in axes)
+        if shard_rows is not None:
+            shards = (*shards[:-2], shard_rows, shards[-1])
     return group.create_array(
-        str(index), shape=shape, dtype=dtype, chunks=tuple(chunk.values()), shards=shards, dimension_names=list(axes)
+        str(index),
+        shape=shape,
+        dtype=dtype,
+        chunks=tuple(chunk.values()),
+        shards=shards,
+        fill_value=fill_value,
+        dimension_names=list(axes),
     )
 
 
