@@ -40,9 +40,10 @@ def _mean(lesion: str, seed: int) -> float:
 def test_the_scan_is_found_without_the_text(seed):
     made = frame(LESIONS[seed], seed=seed)
     found = find_scan_region(Image(levels=(made.pixels,), axes="yx", kind="ultrasound"))
-    for (a, b), (c, d) in zip(found.box, made.scan, strict=True):
-        assert abs(a - c) <= 8
-        assert abs(b - d) <= 8
+    # The fan's tips may be missing, which are hardly wider than letters; what is written beside it must be.
+    sides = np.diff(made.scan)
+    assert (np.abs(np.subtract(found.box, made.scan)) <= sides / 16).all()
+    assert found.box[0][1] < 360 - 360 // 20
 
 
 def test_a_data_set_is_whole_and_keeps_patients_together(tmp_path):

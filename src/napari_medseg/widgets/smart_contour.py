@@ -19,6 +19,7 @@ from napari_medseg.widgets._layers import flat_kwargs
 from napari_medseg.widgets.areas import area_text
 from napari_medseg.widgets.change_preview import ChangePreview
 from napari_medseg.widgets.jobs import explain_error
+from napari_medseg.widgets.scan_box import scan_box_of
 from napari_medseg.widgets.session import Session
 from napari_medseg.widgets.settling import Settling
 
@@ -121,6 +122,11 @@ class SmartContour(QObject):
         shape = labels.shape[-2:]
         ellipse = ellipse_in(np.asarray(layer.data[-1])[:, -2:])
         inside = contour_mask(fit_contour(_grey(opened.image_layers[0], frame), ellipse), shape)
+        scan = scan_box_of(self._session).box_on(opened.image_layers[0])
+        if scan is not None:
+            # A nodule that the machine cut off ends where its scan ends.
+            (top, bottom), (left, right) = scan[-2:]
+            inside[:top], inside[bottom:], inside[:, :left], inside[:, right:] = False, False, False, False
         box = (*((i, i + 1) for i in frame), *((0, n) for n in shape))
         before = labels[tuple(slice(*side) for side in box)]
         value = int(opened.labels.selected_label)
