@@ -76,7 +76,8 @@ def test_a_new_run_begins_without_scores(view):
 def test_the_scheme_tells_of_every_level_in_every_stage():
     from napari_medseg.models.compute import choose_compute
     from napari_medseg.schemes.boosting_levels import Variant
-    from napari_medseg.schemes.boosting_parts import BoostingParts, Plan
+    from napari_medseg.schemes.boosting_parts import BoostingParts
+    from napari_medseg.schemes.boosting_plan import Plan
 
     config = build_config(find_scheme("boosting"), assignments=["base_width=4", "variants=2+1"])
     data = lesion_set(train=2, val=1, test=0)

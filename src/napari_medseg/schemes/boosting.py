@@ -17,7 +17,8 @@ from napari_medseg.config import BASIC, AugmentationConfig, parse_settings, unit
 from napari_medseg.errors import ConfigError, ModelError
 from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
 from napari_medseg.schemes.boosting_levels import parse_variants
-from napari_medseg.schemes.boosting_parts import BoostingParts, Entry, Plan, best_entry, make_predictor
+from napari_medseg.schemes.boosting_parts import BoostingParts, make_predictor
+from napari_medseg.schemes.boosting_plan import Entry, Plan, best_entry
 from napari_medseg.structures import Fault, TrainingSet
 
 if TYPE_CHECKING:

@@ -30,7 +30,8 @@ from napari_medseg.data.truncation import scan_range
 from napari_medseg.errors import ConfigError
 from napari_medseg.schemes.boosting import BoostingConfig
 from napari_medseg.schemes.boosting_levels import Variant, parse_variants
-from napari_medseg.schemes.boosting_parts import BoostingParts, Plan
+from napari_medseg.schemes.boosting_parts import BoostingParts
+from napari_medseg.schemes.boosting_plan import Plan
 from napari_medseg.schemes.experiment import (
     Experiment,
     Judge,

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_medseg.data.patches import Patches
 from napari_medseg.data.resampling import working_shape
-from napari_medseg.errors import ConfigError, DatasetError
 from napari_medseg.schemes.base import Trained
-from napari_medseg.schemes.boosting_levels import (
-    Variant,
-    choose_patch,
-    choose_variant,
-    multiple_of,
-    parse_variants,
-    plan_poolings,
+from napari_medseg.schemes.boosting_data import (
+    check_patch,
+    class_shares,
+    common_spacing,
+    dimensions_of,
+    poolings_of,
+    truncation_of,
 )
+from napari_medseg.schemes.boosting_levels import Variant, choose_patch, choose_variant, multiple_of, parse_variants
+from napari_medseg.schemes.boosting_plan import Entry, Plan
 from napari_medseg.structures import Image, MaskClass, TrainingCase, TrainingSet
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_medseg.config import TrainingConfig
     from napari_medseg.data.resolution import VolumeResolution
-    from napari_medseg.data.truncation import ScanIntensity, Truncate
+    from napari_medseg.data.truncation import ScanIntensity
     from napari_medseg.inference.predictor import Predictor
     from napari_medseg.losses import Annotated
     from napari_medseg.models.boosting import BoostingUNet
@@ -40,75 +38,6 @@ if TYPE_CHECKING:
 
 #: Counts up when the same settings and cases would train other weights than before.
 CODE_VERSION = 1
-#: A class is expected in at least this share of the voxels.
-_LEAST_SHARE = 0.001
-#: Bytes of a weight in a model file.
-_WEIGHT_BYTES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One training of a variant."""
-
-    variant: Variant
-    run: int
-
-    @property
-    def name(self) -> str:
-        """Name of the result; the first training bears the variant's."""
-        return self.variant.name if self.run == 0 else f"{self.variant.name} run {self.run + 1}"
-
-    @property
-    def stages(self) -> range:
-        """Its groups, counted from 0."""
-        return range(len(self.variant.groups))
-
-    def stage_name(self, group: int) -> str:
-        """Name of a group's stage, and of its folder."""
-        run = f"-run{self.run + 1}" if self.run else ""
-        return f"levels-{'-'.join(map(str, self.variant.groups))}{run}-stage{group + 1}"
-
-    def stage_title(self, group: int, repeats: int = 1) -> str:
-        """Words for people."""
-        levels = self.variant.levels_of(group)
-        trained = f"level {levels[0]}" if len(levels) == 1 else f"levels {levels[0]} to {levels[-1]}"
-        run = f", run {self.run + 1}" if repeats > 1 else ""
-        return f"{self.variant.name}{run}: {trained}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A variant that was trained to its end; `score` is NaN without validation."""
-
-    plan: Plan
-    network: nn.Module
-    score: float
-    details: Mapping[str, float]
-    seconds: float
-    stopped: bool
-
-    def to_json(self, *, chosen: bool) -> dict[str, Any]:
-        """A row of the table that is saved with the model."""
-        parameters = sum(p.numel() for p in self.network.parameters())
-        groups = self.plan.variant.groups
-        return {
-            "name": self.plan.name,
-            "stage": self.plan.stage_name(len(groups) - 1),
-            "title": f"{self.plan.variant.levels} levels, trained {self.plan.name}",
-            "reason": self.plan.variant.reason,
-            "score": None if math.isnan(self.score) else self.score,
-            "dice": {name: value for name, value in self.details.items() if name.startswith("dice ")},
-            "seconds": round(self.seconds, 3),
-            "parameters": parameters,
-            "bytes": _WEIGHT_BYTES * parameters,
-            "chosen": chosen,
-            "stopped": self.stopped,
-        }
-
-
-def best_entry(league: Sequence[Entry]) -> Entry:
-    """The entry with the best Dice; the earlier one where two are equal or nothing was judged."""
-    return max(league, key=lambda entry: -math.inf if math.isnan(entry.score) else entry.score)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,19 +83,19 @@ class BoostingParts:
         train = tuple(case for case in data.of_split("train") if case.has_mask)
         judged = tuple(case for case in data.of_split("val") if case.has_mask)
         images = [case.load_image() for case in train]
-        dims = _dimensions(config, train, images)
+        dims = dimensions_of(config, train, images)
         resolution = VolumeResolution.fit(images) if config.spacing == "median" else VolumeResolution()
         shapes = [working_shape(image, resolution.scale_of(image)) for image in images]
         shape = tuple(round(statistics.median(axis)) for axis in zip(*shapes, strict=True))
-        spacing = _common_spacing(images)
+        spacing = common_spacing(images)
         chosen = (variant or choose_variant(len(train), shape) for variant in parse_variants(config.variants))
         # What was chosen may also have been asked for.
         variants = tuple({variant.groups: variant for variant in chosen}.values())
-        multiples = [multiple_of(_poolings(config, v.levels, shape, spacing)) for v in variants]
+        multiples = [multiple_of(poolings_of(config, v.levels, shape, spacing)) for v in variants]
         multiple = tuple(max(steps) for steps in zip(*multiples, strict=True))
-        intensity = ScanIntensity.fit(images, _truncation(config, data), config.window)
+        intensity = ScanIntensity.fit(images, truncation_of(config, data), config.window)
         patch = config.patch_size or choose_patch(shape, multiple)
-        _check_patch(patch, multiple, dims)
+        check_patch(patch, multiple, dims)
         return cls(
             config=config,
             seed=seed,
@@ -178,7 +107,7 @@ class BoostingParts:
             variants=variants,
             patch=patch,
             classes=data.info.classes,
-            shares=_class_shares(train, data.info.classes, nested=config.nested),
+            shares=class_shares(train, data.info.classes, nested=config.nested),
             train_cases=train,
             judged=judged,
             patches=Patches(
@@ -195,7 +124,7 @@ class BoostingParts:
 
     def poolings(self, levels: int) -> tuple[tuple[int, ...], ...]:
         """Factors of the poolings between levels."""
-        return _poolings(self.config, levels, self.shape, self.spacing)
+        return poolings_of(self.config, levels, self.shape, self.spacing)
 
     def network(self, levels: int) -> BoostingUNet:
         """A fresh network."""
@@ -384,61 +313,3 @@ def make_predictor(
         overlapping=True,
         grid_of=grid_of,
     )
-
-
-def _poolings(
-    config: BoostingConfig, levels: int, shape: tuple[int, ...], spacing: tuple[float, ...] | None
-) -> tuple[tuple[int, ...], ...]:
-    if config.pooling == "all axes":
-        return ((2,) * len(shape),) * (levels - 1)
-    return plan_poolings(levels, shape, spacing, in_plane_only=config.pooling == "in plane")
-
-
-def _dimensions(config: BoostingConfig, cases: Sequence[TrainingCase], images: Sequence[Image]) -> int:
-    """Dimensions of the network."""
-    found = {len(image.spatial_axes): case.case for case, image in zip(cases, images, strict=True)}
-    if len(found) > 1:
-        named = ", ".join(f"case '{case}' has {dims}" for dims, case in sorted(found.items()))
-        raise DatasetError(f"The training images differ in their dimensions ({named}): keep those of one kind.")
-    dims = next(iter(found))
-    if dims not in (2, 3):
-        raise DatasetError(f"The images have {dims} dimensions, but networks have 2 or 3: import single volumes.")
-    if config.dims not in (None, dims):
-        raise ConfigError(f"The network has dims={config.dims}, but the images have {dims}: set dims={dims}.")
-    return dims
-
-
-def _common_spacing(images: Sequence[Image]) -> tuple[float, ...] | None:
-    """Median spacing of the images that know theirs, whatever the unit: ratios between axes are asked for."""
-    known = [image.spacing for image in images if image.spacing is not None]
-    return tuple(statistics.median(axis) for axis in zip(*known, strict=True)) if known else None
-
-
-def _class_shares(cases: Sequence[TrainingCase], classes: Sequence[MaskClass], *, nested: bool) -> tuple[float, ...]:
-    """Share of each class in the voxels that somebody looked at, kept away from 0 and 1."""
-    counts = np.zeros(256, np.int64)
-    for case in cases:
-        labels = case.load_labels()
-        if labels is not None:
-            counts += np.bincount(labels.reshape(-1), minlength=256)
-    own = counts[[c.value for c in classes]].astype(np.float64)
-    held = np.cumsum(own[::-1])[::-1] if nested else own
-    total = own.sum() + counts[0]
-    return tuple(float(share) for share in np.clip(held / max(total, 1), _LEAST_SHARE, 0.5))
-
-
-def _truncation(config: BoostingConfig, data: TrainingSet) -> Truncate:
-    if config.truncate != "auto":
-        return config.truncate
-    return "window" if data.info.kind == "ct" else "percentile"
-
-
-def _check_patch(patch: tuple[int, ...], multiple: tuple[int, ...], dims: int) -> None:
-    if len(patch) != dims:
-        raise ConfigError(f"Setting 'patch_size' has {len(patch)} numbers, but the images have {dims} dimensions.")
-    if any(side % step for side, step in zip(patch, multiple, strict=True)):
-        nearest = ", ".join(str(-(-side // step) * step) for side, step in zip(patch, multiple, strict=True))
-        raise ConfigError(
-            f"Setting 'patch_size' must be a multiple of {', '.join(map(str, multiple))} for the poolings of the "
-            f"network, e.g. {nearest}."
-        )
