@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLineEdit, QWidget
 from napari_medseg.data.scan_columns import format_spacing, with_spacing
 from napari_medseg.errors import ConfigError
 from napari_medseg.io.units import PIXEL, millimeters
+from napari_medseg.io.volume.volume import MILLIMETER
 from napari_medseg.structures import Image, OctScan
 from napari_medseg.widgets.parts import row
 
@@ -60,11 +61,12 @@ class MissingFacts(QWidget):
         missing = "" if image is None else _missing_axes(image)
         self.spacing.clear()
         self.between.clear()
-        asks_size = image is not None and image.spacing is None and not is_oct
+        asks_size = not is_oct and {"y", "x"} <= set(missing)
         self._form.setRowVisible(self._one, asks_size)
         is_stack = image is not None and "z" in image.spatial_axes
         self._form.setRowVisible(self.between, asks_size and is_stack)
-        self.unit.setCurrentIndex(self.unit.findData("millimeter" if is_stack else "micrometer"))
+        is_body = is_stack or (image is not None and image.kind == "ultrasound")
+        self.unit.setCurrentIndex(self.unit.findData("millimeter" if is_body else "micrometer"))
         suggested = {} if image is None else _suggested(image)
         for axis, edit in self.oct.items():
             self._form.setRowVisible(edit, is_oct and axis in missing)
@@ -89,7 +91,9 @@ class MissingFacts(QWidget):
                 # People go on to read the unit that they typed.
                 unit = self.unit.currentData()
                 factor = millimeters(unit) or 1.0
-                image = replace(image, spacing=tuple(step / factor for step in steps), units=(unit,) * len(steps))
+                known = zip(image.spacing or (), image.units or (), strict=True)
+                typed = [(step / factor, unit) if of == MILLIMETER else (step, of) for step, of in known]
+                image = replace(image, spacing=tuple(s for s, _ in typed), units=tuple(u for _, u in typed))
         side = self.eye.currentData()
         scan = image.oct or OctScan()
         if image.kind == "oct" and side and not scan.laterality:
@@ -106,7 +110,7 @@ class MissingFacts(QWidget):
         """Millimetres per axis (`with_spacing`), none where nothing was typed."""
         if image.kind == "oct":
             return self._oct_steps(image)
-        if image.spacing is not None:
+        if not {"y", "x"} <= set(_missing_axes(image)):
             return ()
         step, between = _length(self.spacing.text()), _length(self.between.text())
         is_stack = "z" in image.spatial_axes
@@ -115,8 +119,9 @@ class MissingFacts(QWidget):
         if step is None:
             return ()
         factor = millimeters(self.unit.currentData()) or 1.0
-        steps = dict.fromkeys(image.spatial_axes, step) | ({"z": between or step} if is_stack else {})
-        return [steps[axis] * factor for axis in image.spatial_axes]
+        steps = dict.fromkeys("yx", step) | ({"z": between or step} if is_stack else {})
+        # Frames of a cine lie apart in time.
+        return [steps[axis] * factor for axis in image.spatial_axes if axis in steps]
 
     def _oct_steps(self, image: Image) -> Sequence[float]:
         missing = _missing_axes(image)
