@@ -134,8 +134,8 @@ def measure(way: str, path: Path) -> dict[str, float]:
     seconds, cpu = [], []
     for place in places:
         start, busy = time.perf_counter(), time.process_time()
-        viewer.camera.zoom = 1 / float(layer.scale[0])
-        viewer.camera.center = tuple(place * (layer.extent.world[1] - layer.extent.world[0]))
+        viewer.scene.camera.zoom = 1 / float(layer.scale[0])
+        viewer.scene.camera.center = tuple(place * (layer.extent.world[1] - layer.extent.world[0]))
         shown()
         seconds.append(time.perf_counter() - start)
         cpu.append(time.process_time() - busy)

@@ -250,8 +250,10 @@ class OpenPanel(QWidget):
                 show_window(first, self.hu_window.currentData())
             if others:
                 self.viewer.layers.selection.active = first
+        selected = self.viewer.layers.selection.active
         for pixels, keywords in self.slide.pictures(images[0]):
             self.viewer.add_image(pixels, **keywords)
+            self.viewer.layers.selection.active = selected
         if any(image.kind == "oct" for image in images):
             set_true_aspect(self.viewer.layers, self.true_aspect.isChecked())
         self.viewer.reset_view()
