@@ -71,3 +71,18 @@ def test_a_picture_is_no_label_file(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="not labels") as caught:
         read_labels(folder / "001")
     _is_one_sentence(caught.value, folder / "001")
+
+
+@pytest.mark.parametrize("unsized", [slice(80, 84), slice(84, 92)])
+def test_a_nifti_file_without_voxel_size_is_counted_in_pixels(tmp_path: Path, unsized: slice) -> None:
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(voxels(4).astype(np.int16).T, np.diag([0.8, 0.8, 2.0, 1.0])), path)
+    raw = bytearray(path.read_bytes())
+    raw[unsized] = bytes(unsized.stop - unsized.start)
+    raw[252:256] = bytes(4)  # neither qform nor sform
+    path.write_bytes(raw)
+    image = read(path)
+    assert image.spacing is None
+    assert "no size" in " ".join(image.warnings)
+    # As in any file that does not say otherwise, x runs to the right and y to the front.
+    np.testing.assert_array_equal(np.asarray(image.data), voxels(4)[:, ::-1, ::-1])

@@ -205,7 +205,9 @@ def _slices_in(file: Path, changed: int, size: int) -> tuple[Slice, ...] | None:
 
 def _nothing(path: Path, damaged: list[Path]) -> ReadError:
     if damaged:
-        return ReadError(f"{damaged[0]} is a DICOM file that is damaged or cut short: copy it again from its source.")
+        return ReadError(
+            f"{damaged[0]} is a DICOM file without its pixels, damaged or cut short: copy it again from its source."
+        )
     return ReadError(
         f"{path} is DICOM but holds no pictures (a segmentation, plan or report, perhaps): open the series."
     )

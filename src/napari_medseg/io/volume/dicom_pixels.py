@@ -267,7 +267,8 @@ def codec_frame(path: Path, frame: int, frames: int) -> Pixels:
         if syntax.is_compressed:
             raise ReadError(
                 f"{path} holds pixels compressed as '{syntax.name}', which are damaged or cannot be decoded: "
-                "install the package 'pylibjpeg[all]' and try again, or export the series uncompressed."
+                "install decoders with 'pip install \"napari-medseg[dicom-codecs]\"' and try again, or export "
+                "the series uncompressed."
             )
         raise _damaged(path)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -134,7 +134,7 @@ def _image(path: Path, stored: Nifti1Image, series: int | None) -> Image:
     number = choose_series(path, series, names)
     if header.get_data_dtype().kind not in "iuf":
         raise ReadError(f"{path} holds colours or complex numbers, not grey values: save one value per voxel.")
-    affine, warnings = _affine(stored)
+    affine, warnings = _affine(stored, _unsized(path, type(stored)))
     view, placed = nearest_view(affine if is_usable(affine) else RAS_TO_LPS, shape)
     dtype = header.get_data_dtype().newbyteorder("=")
     if dtype.kind == "f" or _is_scaled(stored.dataobj):
@@ -176,13 +176,27 @@ def _classes_text(header: Any) -> str:
     return ""
 
 
-def _affine(stored: Nifti1Image) -> tuple[Affine, list[str]]:
+def _unsized(path: Path, kind: type[Nifti1Image]) -> list[int]:
+    """Axes along which there is more than one voxel but the header gives voxels no size."""
+    with path.open("rb") as stream:
+        is_packed = stream.read(len(_GZIP)) == _GZIP
+    with gzip.open(path) if is_packed else path.open("rb") as file:
+        header = kind.header_class.from_fileobj(file, check=False)
+    count, *sizes = (int(size) for size in header["dim"])
+    steps = [float(step) for step in header["pixdim"][1:]]
+    return [axis for axis in range(min(count, 3)) if sizes[axis] > 1 and not steps[axis]]
+
+
+def _affine(stored: Nifti1Image, unsized: Sequence[int]) -> tuple[Affine, list[str]]:
     """The file's index (i, j, k, 1) to millimetres (left, posterior, superior, 1), and what is odd about it."""
     header = stored.header
     unit = _MILLIMETERS.get(int(header["xyzt_units"]) & 7, 1.0)
     with np.errstate(invalid="ignore"):  # infinite steps give no number; the caller says what that means
         affine = RAS_TO_LPS @ np.asarray(stored.affine, np.float64)
     affine[:3] *= unit
+    if not int(header["sform_code"]):
+        # nibabel puts 1 where the file has 0; a column of zeros is no place, which the caller says.
+        affine[:, [axis for axis in unsized if axis < 3]] = 0.0
     if int(header["qform_code"]) or int(header["sform_code"]):
         return affine, []
     return affine, ["The file does not say how the body lies in it: left and right may be exchanged."]
