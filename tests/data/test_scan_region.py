@@ -174,6 +174,17 @@ def test_a_frozen_cine_is_judged_by_its_frame():
     assert off(found.box, box) <= CLOSE
 
 
+def test_a_scan_of_which_a_part_alone_moves_is_found_whole():
+    box: Box = ((20, 310), (90, 470))
+    frames = np.stack([speckle(linear(box), 60, 0)] * 6)
+    for seed, frame in enumerate(frames):
+        frame[100:200, 200:330] = speckle(np.ones((100, 130), bool), 60, seed)
+    found = find_scan_region(Image(levels=(frames,), axes="tyx", kind="ultrasound"))
+    assert found.source == "low threshold"
+    assert off(found.box, box) <= CLOSE
+    assert "part of the picture moves" in found.notes[0]
+
+
 def test_regions_of_the_header_come_first():
     scan = UltrasoundScan(regions=(((10, 90), (20, 100)), ((30, 120), (60, 180))))
     image = Image(levels=(np.zeros((200, 300), np.uint8),), axes="yx", kind="ultrasound", ultrasound=scan)

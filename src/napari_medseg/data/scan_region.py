@@ -9,7 +9,7 @@ region of the header first, then what moves in a cine, then everything that is n
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -39,8 +39,11 @@ _LEAST_SIDE = 100
 _FRAMED = 0.3
 #: Frames of a cine that are looked at, and the fewest that tell what moves.
 _MOST_FRAMES, _LEAST_FRAMES = 24, 3
+#: What moves is the scan only if it is as large as this share of what one frame shows.
+_MOVES = 0.5
 _WHOLE = "whole image"
 _NOTHING = "No scan was found in the frame: draw the box by hand."
+_PARTLY = "Only a part of the picture moves, so one frame was judged."
 _UNFRAMED = "The picture has no machine's frame around it, so all of it is used."
 
 
@@ -88,14 +91,20 @@ def find_scan_region(image: Image, method: ScanRegionMethod = "robust") -> ScanR
         frame = _frame(image, _count(image) // 2)
         grey = to_grey(frame) if frame.shape[2:] == (3,) else frame.max(axis=-1) if frame.ndim == 3 else frame
         return _found(bounding_box(otsu_mask(_scaled(grey))), whole, "Otsu, largest region")
+    still = _of_frame(_brightest(_frame(image, _count(image) // 2)), whole)
     moving = bounding_box(moving_mask(_sampled(image))) if _count(image) >= _LEAST_FRAMES else None
-    if moving is not None and _area(moving) >= LEAST_SHARE * height * width:
-        return ScanRegion(box=moving, source="motion")
-    brightest = _brightest(_frame(image, _count(image) // 2))
-    if min(height, width) < _LEAST_SIDE or background_of(brightest)[1] < _FRAMED:
+    if moving is None or _area(moving) < LEAST_SHARE * _area(whole):
+        return still
+    if still.source != _WHOLE and _area(moving) < _MOVES * _area(still.box):
+        return replace(still, notes=(*still.notes, _PARTLY))
+    return ScanRegion(box=moving, source="motion")
+
+
+def _of_frame(brightest: Frame, whole: Box) -> ScanRegion:
+    """Where the scan is, as one frame shows it."""
+    if min(brightest.shape) < _LEAST_SIDE or background_of(brightest)[1] < _FRAMED:
         return ScanRegion(box=whole, source=_WHOLE, notes=(_UNFRAMED,))
-    box = bounding_box(above_background_mask(brightest))
-    return _found(box, whole, "low threshold")
+    return _found(bounding_box(above_background_mask(brightest)), whole, "low threshold")
 
 
 def _found(box: Box | None, whole: Box, source: str) -> ScanRegion:
