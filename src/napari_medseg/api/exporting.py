@@ -112,13 +112,15 @@ def export_dataset(
     ConfigError
         There is no such format.
     DatasetError
-        No case is finished.
+        No case is finished, or `out` is the data set's own folder.
     WriteError
         The folder cannot be written.
     """
     if format not in FORMATS:
         raise ConfigError(f"There is no format '{format}': choose one of {', '.join(FORMATS)}.")
     folder = Path(out)
+    if folder.resolve() in (dataset.path.resolve(), (dataset.path / "labels").resolve()):
+        raise DatasetError(f"{folder} is the data set's own folder: choose another one for the exported labels.")
     cases = [case for case in dataset.cases if case.status in _FINISHED and dataset.current_label_path(case)]
     if not cases:
         raise DatasetError(f"No case of {dataset.path} is done and has labels: mark some as done first.")

@@ -126,6 +126,8 @@ def measure(
             progress(done, len(subjects), name)
         subject = load()
         if say is not None:
+            if options.fovea is not None and subject.grid_obstacle:
+                say(f"{subject.name}: the fovea is not used. {subject.grid_obstacle}")
             axes, shape = "tzyx"[-len(subject.labels.shape) :], subject.labels.shape
             for doubt in implausible_steps(subject.kind, axes, shape, subject.space.steps).values():
                 say(f"{subject.name}: {doubt}")
@@ -231,6 +233,11 @@ def with_options(subject: Subject, options: MeasureOptions) -> Subject:
         changes["space"] = space_of_millimeters(len(subject.labels.shape), options.spacing)
     if options.layers:
         changes["surfaces"] = surfaces_of_names(options.layers)
+    if options.spans and not changes.get("surfaces", subject.surfaces):
+        raise ConfigError(
+            f"'{subject.name}' has no layers to measure from one surface to another: name them with --layers or "
+            "--model."
+        )
     for name in ("kind", "fovea", "laterality", "spans"):
         if getattr(options, name):
             changes[name] = getattr(options, name)

@@ -143,7 +143,7 @@ def predict_files(
             raise
         except MedsegError as error:
             row["error"] = str(error)
-            report("warning", text=f"{file}: {error}")
+            report("warning", text=str(error) if str(file) in str(error) else f"{file}: {error}")
         except Exception as error:
             # A defect of this package: one image must not cost the night's other thousand.
             row["error"] = f"Unexpected {type(error).__name__}: {error}"

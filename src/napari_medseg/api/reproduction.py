@@ -86,6 +86,8 @@ def reproduce(
     from napari_medseg.data.training_set import training_set
     from napari_medseg.models.compute import choose_compute
 
+    if seeds < 1:
+        raise ConfigError(f"{seeds} repetitions give no figure: ask for one or more seeds.")
     known = find_scheme(scheme)
     values = load_json(Path(config_file)) if config_file is not None else None
     config = build_config(known, values=values, profile=profile, assignments=assignments)

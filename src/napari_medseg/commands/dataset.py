@@ -72,7 +72,7 @@ def _add_import(actions: Any) -> None:
     parser.add_argument(
         "--classes", type=value_names, metavar="VALUE=NAME,...", help="what the values in masks mean; 'background' is 0"
     )
-    parser.add_argument("--ignore", type=_values, default=[], metavar="VALUE,...", help="values: not looked at")
+    parser.add_argument("--ignore", type=whole_numbers, default=[], metavar="VALUE,...", help="values: not looked at")
     parser.add_argument("--instances", metavar="NAME", help="masks hold object numbers of this one class")
     parser.add_argument(
         "--grades",
@@ -327,7 +327,8 @@ def _numbers(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"'{text}' are no numbers: put commas between them") from None
 
 
-def _values(text: str) -> list[int]:
+def whole_numbers(text: str) -> list[int]:
+    """``1,2,3`` as numbers, for arguments."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
@@ -341,6 +342,8 @@ def value_names(text: str) -> dict[int, str]:
         value, sep, name = part.partition("=")
         if not sep or not name.strip() or not value.strip().isdecimal():
             raise argparse.ArgumentTypeError(f"'{part}' is no value with a name: write VALUE=NAME, e.g. 1=gland")
+        if int(value) in classes:
+            raise argparse.ArgumentTypeError(f"the value {value.strip()} is named twice: keep one name")
         classes[int(value)] = name.strip()
     return classes
 

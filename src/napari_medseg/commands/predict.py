@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> Result:
 
 def _line(row: dict[str, Any]) -> str:
     if row["error"]:
-        return f"{row['input']}: {row['error']}"
+        # Why was said on standard error when it happened, and stands in the table.
+        return f"{row['input']} -> nothing"
     trust = "" if row.get("calibrated") == "yes" else " (not calibrated)"
     tag = f"  {row['class']} {row['p_' + row['class']]:.3f}{trust}" if row["class"] else ""
     repaired = f"  order repaired in {row['repaired']:.1%} of the columns" if row.get("repaired") else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_medseg.commands import Result
 from napari_medseg.commands._reporting import ConsoleReport
+from napari_medseg.commands.dataset import whole_numbers
 from napari_medseg.commands.train import add_device_options
 
 
@@ -18,7 +19,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for runs and table.md, table.json")
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
     parser.add_argument("--pretrain", metavar="DIR", help="another data set that networks see first (thyroid)")
-    parser.add_argument("--masks", metavar="N,N", help="numbers of training masks to try (the others are hidden)")
+    parser.add_argument(
+        "--masks", type=whole_numbers, metavar="N,N", help="numbers of training masks to try (the others are hidden)"
+    )
     parser.add_argument("--tag-share", type=float, default=1.0, metavar="S", help="share of training tags that is used")
     parser.add_argument("--config", metavar="FILE")
     parser.add_argument("--profile")
@@ -38,7 +41,7 @@ def run(args: argparse.Namespace) -> Result:
         args.out,
         seeds=args.seeds,
         pretrain=args.pretrain,
-        masks=[int(n) for n in args.masks.split(",")] if args.masks else None,
+        masks=args.masks,
         tag_share=args.tag_share,
         config_file=args.config,
         profile=args.profile,

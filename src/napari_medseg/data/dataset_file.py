@@ -122,6 +122,8 @@ def read_info(folder: Path) -> DatasetInfo:
         The folder is no data set, or its description cannot be used.
     """
     path = folder / FILE_NAME
+    if folder.is_file():
+        raise DatasetError(f"{folder} is a file: name the data set's folder.")
     if not folder.is_dir():
         raise InputNotFoundError(f"Data set {folder} does not exist: check the path.")
     try:

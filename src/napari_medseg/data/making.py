@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_medseg.errors import DatasetError, MedsegError, WriteError
+from napari_medseg.errors import DatasetError, MedsegError
+from napari_medseg.io.atomic import not_written
 
 
 def refuse_full_folder(out: Path) -> None:
@@ -42,6 +43,6 @@ def made_at_once(out: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, MedsegError):
             raise
-        raise WriteError(f"{out} could not be written ({error.strerror or error}): check folder and space.") from error
+        raise not_written(out, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

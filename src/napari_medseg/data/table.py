@@ -127,6 +127,8 @@ def read_table(path: Path) -> Table:
     except FileNotFoundError:
         raise InputNotFoundError(f"Table {path} does not exist: check the path.") from None
     except OSError as error:
+        if path.is_dir():
+            raise DatasetError(f"{path} is a folder: name the table's file in it.") from None
         raise DatasetError(
             f"Table {path} cannot be read ({error.strerror}): close it in other programs and try again."
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -16,6 +17,22 @@ from napari_medseg.errors import WriteError
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 #: File in a working folder that says what is being written there.
 _IDENTITY = ".identity"
+
+
+def not_written(path: Path, error: OSError) -> WriteError:
+    """What to tell a person about a file or folder that could not be written, by what the system says of it.
+
+    >>> print(not_written(Path("a/b.tif"), NotADirectoryError(errno.ENOTDIR, "Not a directory")))
+    a/b.tif could not be written (Not a directory): choose a folder that exists or can be made.
+    """
+    mend = "free space, or check who holds it"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EINVAL, errno.ENAMETOOLONG):
+        mend = "choose a folder that exists or can be made"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        mend = "check who holds it, or choose a folder that you may write to"
+    elif error.errno == errno.EISDIR:
+        mend = "it is a folder, so choose another name"
+    return WriteError(f"{path} could not be written ({error.strerror or error}): {mend}.")
 
 
 @contextmanager
@@ -42,8 +59,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, WriteError):
             raise
-        reason = error.strerror or str(error)
-        raise WriteError(f"{path} could not be written ({reason}): free space, or check who holds it.") from error
+        raise not_written(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -70,8 +86,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, WriteError):
             raise
-        reason = error.strerror or str(error)
-        raise WriteError(f"{path} could not be written ({reason}): free space, or check who holds it.") from error
+        raise not_written(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

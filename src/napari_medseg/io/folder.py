@@ -62,6 +62,8 @@ def image_files(path: Path, formats: Sequence[Format]) -> list[Path]:
     if not found:
         folders = sum(file.is_dir() for file in files)
         hint = "open one of the folders in it" if folders else "choose the folder in which the images are"
+        if (path / "dataset.json").is_file():
+            hint = "it is a data set, which 'napari-medseg dataset info' describes"
         raise ReadError(f"Folder {path} holds no image that can be read: {hint}.")
     return one_per_series(found)
 

@@ -240,7 +240,7 @@ def write_labels(
     if is_nifti_name(place):
         space: dict[str, Any] = {"affine": affine, "spacing": spacing, "units": units, "orientation": orientation}
         return write_nifti(place, labels, classes=classes, **space)
-    if is_zarr_name(place):
+    if is_zarr_name(place, endings=".nii.gz, .zarr or .tif"):
         attributes = {"image-label": image_label(classes, source)}
         write_pyramid(
             place, labels, axes=letters, halve=halved_by_choice, spacing=spacing, units=units, attributes=attributes

@@ -21,8 +21,15 @@ _LAYOUT = 1
 _TIFF_ENDINGS = (".tif", ".tiff")
 
 
-def is_zarr_name(path: Path) -> bool:
+def is_zarr_name(path: Path, *, endings: str = ".zarr or .tif") -> bool:
     """Whether a name asks for OME-Zarr (``.zarr``) rather than TIFF (``.tif``, ``.tiff``).
+
+    Parameters
+    ----------
+    path
+        Name of a file to write.
+    endings
+        What the sentence on another ending offers.
 
     Raises
     ------
@@ -34,7 +41,7 @@ def is_zarr_name(path: Path) -> bool:
         return True
     if ending in _TIFF_ENDINGS:
         return False
-    raise WriteError(f"{path.name} says no format that can be written: let the name end in .zarr or .tif.")
+    raise WriteError(f"{path.name} says no format that can be written: let the name end in {endings}.")
 
 
 def write_image(

@@ -23,7 +23,7 @@ import torch
 from napari_medseg.config import load_json
 from napari_medseg.data.locking import STALE_SECONDS, FileLock
 from napari_medseg.errors import LockedError, TrainingError
-from napari_medseg.io.atomic import write_text
+from napari_medseg.io.atomic import not_written, write_text
 from napari_medseg.models.compute import Compute
 from napari_medseg.training.checkpoint import StageFolder, table_text
 from napari_medseg.training.distributed import SINGLE, Group
@@ -70,7 +70,10 @@ def open_run(run: Path, *, resume: bool, leader: bool = True) -> Iterator[Mappin
     _refuse_dataset(run)
     if not resume:
         _refuse_foreign_files(run)
-    run.mkdir(parents=True, exist_ok=True)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_written(run, error) from error
     with _held(run):
         if not resume and (record.exists() or (run / "stages").exists()):
             raise TrainingError(

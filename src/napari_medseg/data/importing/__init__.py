@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.dataset_file import FILE_NAME
 from napari_medseg.data.importing.folders import images_and_masks, plan_folders
 from napari_medseg.data.importing.per_class import plan_folders_per_class
 from napari_medseg.data.importing.plan import Options, Planner, Say, with_known_grades
@@ -118,6 +119,8 @@ def import_dataset(
         raise InputNotFoundError(f"{folder} is a file: name the folder that it lies in.")
     if not folder.is_dir():
         raise InputNotFoundError(f"Folder {folder} does not exist: check the path.")
+    if (folder / FILE_NAME).is_file():
+        raise DatasetError(f"{folder} is a data set already: use it as it is, or bring sets together with 'merge'.")
     planner = FORMATS.get(format or "folders")
     if planner is None:
         raise DatasetError(f"Format '{format}' is not known: choose from {', '.join(FORMATS)}.")

@@ -38,6 +38,8 @@ def plan_folders(options: Options) -> list[PlannedCase]:
     images, masks = images_and_masks(options.source, options)
     top = _image_folder(options.source, options)
     cases = [replace(case, cells=_group_cell(case.image, top, options)) for case in pair(images, masks)]
+    if options.masks and not masks:
+        options.say(f"No mask was found in {options.masks}: name the folder of the masks with --masks.")
     if found := {group for case in cases if (group := case.cells.get("group"))}:
         options.say(f"The images lie in sub-folders, each a group of its own: {_listed(sorted(found))}.")
     if apart := _left_out(top, {*images, *masks}, options):
