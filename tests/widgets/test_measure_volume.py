@@ -147,3 +147,17 @@ def test_a_form_whose_lines_are_none_is_told(open_panel, qtbot) -> None:
     update_form(dataset, "scan", {"lines": [[[1, 2], [3, 4]]]})
     with pytest.raises(DatasetError, match="with 3 numbers"):
         measure(data=dataset.path)
+
+
+def test_lines_over_a_picture_without_parts_are_measured_too(make_napari_viewer, qtbot) -> None:
+    viewer = make_napari_viewer(show=True)
+    labels = np.zeros((60, 80), np.uint8)
+    labels[10:20, 10:30] = 1
+    viewer.add_labels(labels, name="mine", scale=(0.5, 0.5), units=("mm", "mm"))
+    panel = MeasurePanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    qtbot.waitUntil(lambda: panel.findings is not None, timeout=15000)
+    assert panel.findChild(QPushButton, "draw_lines").isVisible()
+    panel.lines.draw()
+    viewer.layers["mine · diameters"].add_lines(np.array([[10, 10], [10, 50]]))
+    qtbot.waitUntil(lambda: panel.table.cell("line 1", 1) == "20.0 mm", timeout=15000)

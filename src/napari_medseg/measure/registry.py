@@ -23,6 +23,11 @@ MEASURES: Mapping[Kind, tuple[Measurement, ...]] = {"oct": (thickness_rows, size
 _ALWAYS: tuple[Measurement, ...] = (structure_rows, line_rows)
 
 
+def has_lines(subject: Subject) -> bool:
+    """Whether diameters that a person drew are among what is measured."""
+    return line_rows in MEASURES.get(subject.kind, _ALWAYS)
+
+
 def measure(subject: Subject, progress: Progress | None = None) -> list[Row]:
     """Everything measured of one label image.
 

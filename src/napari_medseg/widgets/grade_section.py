@@ -39,7 +39,8 @@ class GradeSection(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(heading("Grade"), self.grade, stretch=self.grade))
-        layout.addWidget(QLabel("Region of interest"))
+        self._region = QLabel("Region of interest")
+        layout.addWidget(self._region)
         layout.addWidget(self.box)
         self.grade.currentIndexChanged.connect(self._choose)
         session.dataset_changed.connect(self._list)
@@ -57,6 +58,9 @@ class GradeSection(QWidget):
         for name in grades:
             self.grade.addItem(name, name)
         self.grade.blockSignals(False)
+        for widget in (self._region, self.box):
+            # In ultrasound the box of a case is its scan region, which has a section of its own.
+            widget.setVisible(dataset is None or dataset.info.kind != "ultrasound")
         if self.parentWidget() is not None or not grades:
             # Without a panel around it, it would be a window of its own.
             self.setVisible(bool(grades))

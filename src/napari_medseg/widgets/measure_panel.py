@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QLineEdit, QVBoxLayout, QWidget
 from napari_medseg.api.measuring import write_table
 from napari_medseg.data.forms import update_form
 from napari_medseg.errors import ConfigError
+from napari_medseg.measure.registry import has_lines
 from napari_medseg.measure.structures import has_parts
 from napari_medseg.measure.thickness import ThicknessMap
 from napari_medseg.widgets.drawn_lines import drawn_lines_of
@@ -153,9 +154,9 @@ class MeasurePanel(QWidget):
     @shown_errors
     def _show_lines(self) -> None:
         """Show the diameters that are kept with the labels, where such are measured."""
-        is_scan = self._layer is not None and has_parts(subject_of_layer(self._layer, self.session))
-        self._draw_button.setVisible(is_scan)
-        self.lines.show_over(self._layer if is_scan else None)
+        is_measured = self._layer is not None and has_lines(subject_of_layer(self._layer, self.session))
+        self._draw_button.setVisible(is_measured)
+        self.lines.show_over(self._layer if is_measured else None)
 
     def _on_edited(self, event: Any = None) -> None:
         self._is_stale = True

@@ -84,7 +84,10 @@ def lines(findings: Findings, bscan: int) -> list[Line]:
 def _lines_of_classes(findings: Findings) -> list[Line]:
     colors = {c.name: c.color for c in findings.subject.classes}
     return [
-        Line(name=r.structure, color=colors[r.structure], cells=(_size(r), f"{r.pixels:,}")) for r in findings.sizes
+        Line(name=row.structure, color=LINE_COLOR, cells=(_length(row), ""), place=_place(row), tip=row.note)
+        if row.measure == "line"
+        else Line(name=row.structure, color=colors[row.structure], cells=(_size(row), f"{row.pixels:,}"))
+        for row in findings.sizes
     ]
 
 
@@ -113,8 +116,12 @@ def _line_of_part(name: str, color: str, sized: Row, part: Row | None) -> Line:
 
 
 def _line_of_line(row: Row) -> Line:
-    length = _DASH if row.long_mm is None else f"{row.long_mm:.1f}"
+    length = _length(row).removesuffix(" mm")
     return Line(name=row.structure, color=LINE_COLOR, cells=("", "", length), place=_place(row), tip=row.note)
+
+
+def _length(row: Row) -> str:
+    return _DASH if row.long_mm is None else f"{row.long_mm:.1f} mm"
 
 
 def _place(row: Row) -> tuple[int, ...]:
