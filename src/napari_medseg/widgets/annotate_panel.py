@@ -247,7 +247,8 @@ class AnnotatePanel(QWidget):
     def _show_unseen(self, unseen: int, total: int) -> None:
         """Say how much of the case nobody has looked at, where that is a part of it."""
         is_part = 0 < unseen < total
-        self.looked_at.setText(f"{unseen / total:.0%} not looked at" if is_part else "")
+        share = f"{unseen / total:.0%}" if unseen >= total / 100 else "under 1%"
+        self.looked_at.setText(f"{share} not looked at" if is_part else "")
         self.veil.setVisible(is_part or self.veil.isChecked())
 
     def _apply_class_state(self) -> None:
