@@ -50,18 +50,22 @@ class ViewPrediction:
         region_model
             Model that finds the region; None: `region` counts.
         scan
-            Scan region of an ultrasound case, for models that judge the scan as a whole; None: they find it.
+            Rows and columns of an ultrasound case's scan region, for models that judge it as a whole; None: they find
+            it.
         """
 
         def run(progress: Progress) -> Prediction:
             from napari_medseg import api
 
             progress(0, 0, "Loading the model")
-            loaded = self._load(model)
+            loaded, asked = self._load(model), region
+            if asked is None and scan is not None and loaded.predictor.marks_region:
+                # The scan lies at one place in all frames of a cine.
+                asked = (*((0, n) for n in image.spatial_shape[:-2]), *scan)
             prediction = api.predict(
                 loaded,
                 image,
-                region=scan if region is None and loaded.predictor.marks_region else region,
+                region=asked,
                 region_model=region_model,
                 probabilities=probabilities,
                 confidence=bool(loaded.card.surfaces),
