@@ -51,6 +51,7 @@ def answer(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str]:
         ("measure src/masks/a.png --span ILM:BM", "has no layers to measure from one surface to another"),
         ("export src/masks/a.png o.png", "let the name end in .nii.gz, .zarr or .tif"),
         ("dataset export data --out data", "is the data set's own folder"),
+        (f"dataset new {300 * 'n'}", "File name too long"),
         ("convert src/images/a.png text.txt/b.tif", "choose a folder that exists or can be made"),
     ],
 )
@@ -70,6 +71,7 @@ def test_a_fault_of_the_input_is_one_sentence_and_1(
         ("dataset import src --out o --spacing a,b", "'a,b' are no numbers"),
         ("dataset import src --out o --ignore x", "'x' are no whole numbers"),
         ("reproduce pathology --data data --out o --masks a,b", "'a,b' are no whole numbers"),
+        ("train pathology --data data --out o --devices 0", "'0' is no number of devices"),
         ("dataset split data --fractions many", "'many' are no numbers"),
     ],
 )

@@ -90,15 +90,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe (head, less) has seen enough; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except Exception as error:  # a defect of this package: said as such, in one line unless asked for more
-        if os.environ.get("MEDSEG_DEBUG"):
-            traceback.print_exc()
+    except OSError as error:
+        if error.filename is None:
+            return _defect(error)
         print(
-            f"Unexpected {type(error).__name__}: {error}. This is a defect of napari-medseg; "
-            "run again with MEDSEG_DEBUG=1 for the details to report.",
+            f"{error.filename} cannot be used ({error.strerror}): check the path, your rights and the space there.",
             file=sys.stderr,
         )
         return 1
+    except Exception as error:
+        return _defect(error)
+
+
+def _defect(error: Exception) -> int:
+    """Say that this package is at fault, in one line unless asked for more; returns the exit code."""
+    if os.environ.get("MEDSEG_DEBUG"):
+        traceback.print_exception(error)
+    print(
+        f"Unexpected {type(error).__name__}: {error}. This is a defect of napari-medseg; "
+        "run again with MEDSEG_DEBUG=1 for the details to report.",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _print_result(result: Result, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_medseg.api.prediction import model_path
 from napari_medseg.config import load_json
 from napari_medseg.data.splitting import SPLIT_ORDER
 from napari_medseg.errors import ConfigError, DatasetError, TrainingError
@@ -283,7 +284,7 @@ def train_cases(
             _record_settings(run, scheme, config, seed, compute, include_drafts, pretrain, init)
             _say_started(say, scheme, known, run, compute, group)
             _warn_of_other_compute(say, recorded, compute)
-        start = read_model(Path(init))[1] if init is not None else None
+        start = read_model(model_path(init))[1] if init is not None else None
         generator = scheme.stages(config, cases, seed, compute, start)
         trained, results = run_stages(
             generator,

@@ -29,10 +29,16 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--seed", type=int, help="of every random choice; 0, or the resumed run's, when not given")
     add_device_options(parser)
-    parser.add_argument("--devices", type=int, default=1, metavar="N", help="train on N devices (starts torchrun)")
+    parser.add_argument("--devices", type=_count, default=1, metavar="N", help="train on N devices (starts torchrun)")
     add_event_option(parser)
     parser.add_argument("--json", action="store_true", help="print the run's summary as one JSON document")
     parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of devices: write 1 or more")
+    return int(text)
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
