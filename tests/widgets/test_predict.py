@@ -86,7 +86,7 @@ def test_a_batch_job_runs_all_and_stops_at_the_first_that_fails(qtbot, tmp_path)
     assert caught.args == ["failed"]
     assert [row["input"] for row in rows] == ["a", "b", "bad"]
     assert rows[0]["argv"][-6:] == ["--series", "1", "--kind", "oct", "--events", "json"]
-    assert rows[1]["argv"][-6:] == ["--region", "0:2,0:2", "--kind", "oct", "--events", "json"]
+    assert rows[1]["argv"][-8:] == ["--region", "0:2,0:2", "--format", "tif", "--kind", "oct", "--events", "json"]
     assert [row["series"] for row in rows] == ["1", "", ""]
     assert len({row["argv"][row["argv"].index("--out") + 1] for row in rows}) == 3
     assert len(faults) == 1

@@ -147,6 +147,7 @@ class BatchJob(Job):
 
 
 def _command(model: Path, batch: Batch, out: Path) -> list[str]:
-    region = ["--region", batch.region] if batch.region else []
+    # Labels of a region are taken over in its own size; those of a slide would cover all of it.
+    region = ["--region", batch.region, "--format", "tif"] if batch.region else []
     series = ["--series", batch.series] if batch.series else []
     return ["predict", str(model), *map(str, batch.inputs), "--out", str(out), *region, *series]
