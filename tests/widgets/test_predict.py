@@ -345,6 +345,10 @@ def test_a_chosen_model_stays_and_else_the_runs_of_the_data_set_come_first(qtbot
     chooser.choose(trained)
     chooser.list_models(tmp_path)
     assert chooser.path == trained / "model.safetensors"
+    chooser.choose(tmp_path / "later")
+    listed = [chooser._box.itemData(row) for row in range(chooser._box.count())]
+    assert len(listed) == len(set(listed)), "every model once"
+    assert chooser.minimumSizeHint().width() < 300
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QWidget
 
@@ -67,6 +67,10 @@ class CheckEditor(Editor):
         self._box.setChecked(bool(value))
 
 
+#: Pixels that a combo box can do with.
+_NARROW = 110
+
+
 class CalmComboBox(QComboBox):
     """A combo box that lets the wheel scroll the panel, unless it has the focus."""
 
@@ -76,6 +80,15 @@ class CalmComboBox(QComboBox):
         # Long entries must not widen a narrow panel.
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
+
+    def minimumSizeHint(self) -> QSize:
+        """Nor must a long placeholder (Qt's hook)."""
+        hint = super().minimumSizeHint()
+        return QSize(min(hint.width(), _NARROW), hint.height())
+
+    def index_of(self, data: object) -> int:
+        """Row whose data equal these, -1 where none do; Qt's `findData` knows paths only as the same object."""
+        return next((row for row in range(self.count()) if self.itemData(row) == data), -1)
 
     def wheelEvent(self, event: QWheelEvent | None) -> None:
         """Qt's hook."""

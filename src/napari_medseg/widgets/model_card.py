@@ -110,7 +110,7 @@ class ModelChooser(QWidget):
         self._candidates.show_entries(self.card.training.candidates if self.card is not None else ())
         if path is None:
             return
-        index = self._box.findData(path)
+        index = self._box.index_of(path)
         self._box.blockSignals(True)
         if index < 0:
             self._box.insertItem(0, model_name(path), path)

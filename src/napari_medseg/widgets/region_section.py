@@ -148,7 +148,7 @@ class RegionChooser(QWidget):
         self._finder.clear()
         for path in models if chosen is None or chosen in models else [chosen, *models]:
             self._finder.addItem(model_name(path), path)
-        self._finder.setCurrentIndex(self._finder.findData(chosen) if chosen is not None else -1)
+        self._finder.setCurrentIndex(self._finder.index_of(chosen) if chosen is not None else -1)
         self._finder.blockSignals(False)
 
     def obstacle(self) -> str:
@@ -165,9 +165,9 @@ class RegionChooser(QWidget):
         self.changed.emit()
 
     def _add_finder(self, path: Path) -> None:
-        if self._finder.findData(path) < 0:
+        if self._finder.index_of(path) < 0:
             self._finder.insertItem(0, model_name(path), path)
-        self._finder.setCurrentIndex(self._finder.findData(path))
+        self._finder.setCurrentIndex(self._finder.index_of(path))
 
     def _ask(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Model that draws the tumour", "", "Models (*.safetensors)")
