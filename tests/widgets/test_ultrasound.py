@@ -9,13 +9,14 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
+from napari_medseg.api import train
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import mask_classes, tag_classes
 from napari_medseg.data.device_regions import device_regions
 from napari_medseg.data.forms import form_path, lines_of, tirads_of, update_form
 from napari_medseg.data.scan_boxes import followers, given_box, scan_boxes
-from napari_medseg.data.synthetic_ultrasound import LESIONS, frame
-from napari_medseg.structures import DatasetInfo, TagResult
+from napari_medseg.data.synthetic_ultrasound import LESIONS, frame, make_dataset
+from napari_medseg.structures import DatasetInfo, Image, TagResult
 from napari_medseg.widgets.adding import add_files
 from napari_medseg.widgets.annotate_panel import AnnotatePanel
 from napari_medseg.widgets.class_facts import class_facts
@@ -25,6 +26,7 @@ from napari_medseg.widgets.result_rows import tag_of_row, tag_text
 from napari_medseg.widgets.scan_box import scan_box_of
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.smart_contour import smart_contour_of
+from napari_medseg.widgets.view_prediction import ViewPrediction
 from tests.io.ultrasound.writers import region, write_ultrasound
 
 from .helpers import press
@@ -271,3 +273,23 @@ def test_what_was_typed_stays(qtbot):
     form.tags.setText("benign, malignant")
     form.kind.setCurrentIndex(form.kind.findData("ultrasound"))
     assert form.tags.text() == "benign, malignant"
+
+
+def test_a_scan_region_counts_in_all_frames_of_a_cine(tmp_path):
+    make_dataset(tmp_path / "data", n=40, rows=96, columns=128)
+    tiny = ["network.base_width=4", "network.middle_modules=1", "input_size=64", "training.epochs=1"]
+    tiny += ["training.steps_per_epoch=1", "training.batch_size=4"]
+    train("thyroid", tmp_path / "data", tmp_path / "run", assignments=tiny, device="cpu", precision="fp32")
+    cine = Image(levels=(np.stack([TRUTH.pixels] * 3),), axes="tyx", name="cine", kind="ultrasound")
+    work = ViewPrediction().work(
+        tmp_path / "run" / "model.safetensors",
+        cine,
+        region=None,
+        inside=None,
+        probabilities=False,
+        scan=((10, 120), (20, 200)),
+    )
+    found = work(lambda *_: None)
+    assert found.region == ((0, 3), (10, 120), (20, 200))
+    assert len(found.frames) == 3
+    assert found.marks_region
