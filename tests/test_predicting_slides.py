@@ -125,6 +125,16 @@ def test_killed_and_begun_again_the_files_are_the_same_to_the_byte(slide: Path, 
     assert files_of(out) == files_of(tmp_path / "once")
 
 
+def test_a_finished_slide_is_kept_and_another_model_or_option_begins_anew(slide: Path, tmp_path: Path) -> None:
+    first = predicted(slide, tmp_path, region="200:500,250:560")
+    before = (tmp_path / "slide.zarr").stat().st_ino
+    again = predicted(slide, tmp_path, region="200:500,250:560")
+    assert (tmp_path / "slide.zarr").stat().st_ino == before
+    assert {**again, "seconds": 0} == {**first, "seconds": 0}
+    predicted(slide, tmp_path, region="200:400,250:560")
+    assert (np.asarray(read_labels(first["labels"]).labels)[400:] == NOT_LOOKED_AT).all()
+
+
 def test_a_region_and_a_mask_of_ones_own(slide: Path, tmp_path: Path) -> None:
     mask = np.zeros((13, 9), np.uint8)
     mask[2:4, 3:5] = 1

@@ -9,12 +9,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import zarr
 
 from napari_medseg.api.prediction import LoadedModel
 from napari_medseg.api.slide_tables import tiles_of, write_class_contours, write_tag_map, write_tiles
@@ -25,6 +26,7 @@ from napari_medseg.io.atomic import write_text
 from napari_medseg.io.growing import GrowingPyramid
 from napari_medseg.io.halving import halved_by_choice, halved_by_mean
 from napari_medseg.io.labels import image_label
+from napari_medseg.io.ome_zarr import OWN_KEY
 from napari_medseg.io.pyramid import create_pyramid
 from napari_medseg.structures import NOT_LOOKED_AT, Box, Image, Progress, TagResult
 from napari_medseg.training.events import duration
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Pictures with levels of more pixels than this are slides, whatever their file says of their kind.
 SLIDE_PIXELS = 64 * 10**6
+#: Key, beside the OME metadata, of what a finished run depended on.
+_RUN_KEY = "run"
 #: Rows of a file of probabilities: fewer wait in memory then.
 _SHARD_ROWS = 512
 
@@ -129,7 +133,7 @@ def predict_slide(
     """Predict a slide into a folder, in memory that does not grow with the slide.
 
     While it runs, everything lies in ``<name>.partial``; when that is there at the start, and was begun with the same
-    model, slide and options, its finished rows are not computed again.
+    model, slide and options, its finished rows are not computed again. A result that was finished so is left as it is.
 
     Parameters
     ----------
@@ -157,9 +161,13 @@ def predict_slide(
     wanted = options or SlideOptions()
     place = Path(folder) / (name or image.name)
     mask, notes = _tissue(image, wanted.tissue)
+    identity = _identity(model, image, wanted, mask)
+    if (finished := _finished(place, identity)) is not None:
+        return finished
     partial = place.with_name(f"{place.name}.partial")
-    resumed = _begin(partial, _identity(model, image, wanted, mask))
+    resumed = _begin(partial, identity)
     from napari_medseg.inference.slide import predict_slide as run
+    from napari_medseg.inference.slide import tag_of
 
     outputs = _outputs(model, image, partial, wanted)
     done = run(
@@ -174,13 +182,15 @@ def predict_slide(
     )
     started = time.perf_counter()
     _write_tables(model, image, partial, wanted, outputs, done)
+    tag = tag_of(model.predictor, outputs.journal)
+    if outputs.labels is not None:
+        kept = {_RUN_KEY: _hash(identity), "tag": None if tag is None else asdict(tag)}
+        zarr.open_group(partial / "labels.zarr", mode="r+").attrs[OWN_KEY] = kept
     _publish(partial, place)
     seconds = {**done.seconds, "tables": time.perf_counter() - started}
-    from napari_medseg.inference.slide import tag_of
-
     return SlideResult(
         labels=place.with_name(f"{place.name}.zarr") if model.predictor.classes else None,
-        tag=tag_of(model.predictor, outputs.journal),
+        tag=tag,
         windows=done.windows,
         resumed=resumed,
         seconds=seconds,
@@ -213,9 +223,27 @@ def _identity(model: LoadedModel, image: Image, options: SlideOptions, mask: Mas
         "shape": list(image.shape),
         "region": None if options.region is None else [list(span) for span in options.region],
         "tissue": hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest(),
-        "probabilities": options.probabilities,
+        "written": [options.probabilities, options.contours],
         "compute": [model.compute.device, model.compute.precision, model.compute.channels_last],
     }
+
+
+def _hash(identity: dict[str, Any]) -> str:
+    """An identity without the names in it: labels are handed on."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(place: Path, identity: dict[str, Any]) -> SlideResult | None:
+    """What an earlier run of the same kind finished: the labels get their name last, so the rest is there too."""
+    labels = place.with_name(f"{place.name}.zarr")
+    if not (labels / "zarr.json").is_file():
+        return None
+    kept = zarr.open_group(labels, mode="r").attrs.get(OWN_KEY)
+    if not isinstance(kept, dict) or kept.get(_RUN_KEY) != _hash(identity):
+        return None
+    note = f"{labels.name} was finished before with the same model and options, and is kept: delete it to begin anew."
+    tag = TagResult(**kept["tag"]) if kept.get("tag") else None
+    return SlideResult(labels=labels, tag=tag, windows=0, resumed=True, seconds={}, notes=(note,))
 
 
 def _begin(partial: Path, identity: dict[str, Any]) -> bool:

@@ -57,7 +57,8 @@ def write_contours(path: Path, contours: Iterable[ClassContour]) -> int:
         file.write('{"type":"FeatureCollection","features":[')
         for contour in contours:
             file.write(",\n" if count else "\n")
-            json.dump(_feature(contour), file, ensure_ascii=False, separators=(",", ":"))
+            # Not json.dump, which writes number by number in Python.
+            file.write(json.dumps(_feature(contour), ensure_ascii=False, separators=(",", ":")))
             count += 1
         file.write("\n]}\n")
     return count
