@@ -19,7 +19,7 @@ from napari_medseg.io.contour_file import ClassContour, write_contours
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Image, MaskClass
 
 #: Contours follow the finest level of the labels with at most so many pixels in the region.
-_CONTOUR_PIXELS = 2**25
+_CONTOUR_PIXELS = 2**24
 #: Pieces and holes of fewer pixels of that level are not drawn.
 _LEAST_PIXELS = 4
 #: Longest side of the map of tags.
