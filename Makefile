@@ -6,6 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCREENSHOT ?= out/demo.png
+SCHEME ?= pathology
 
 # uv must use the Python that is here, never download one.
 export UV_PYTHON_DOWNLOADS = never
@@ -21,8 +22,8 @@ endif
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(STAMP) | sysdeps ## open napari on a sample image with a small bundled model and its prediction
-	$(ON_SCREEN) $(BIN)/napari-medseg demo $(DEMO_OPTIONS)
+demo: $(STAMP) | sysdeps ## open napari on a sample (SCHEME=oct, ...) with a small bundled model and its prediction
+	$(ON_SCREEN) $(BIN)/napari-medseg demo $(SCHEME) $(DEMO_OPTIONS)
 
 test: $(STAMP) | sysdeps ## run the tests
 	$(ON_SCREEN) $(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
@@ -49,7 +50,7 @@ imports: $(STAMP) ## which layer may import which
 bench: $(STAMP) | sysdeps ## start-up times
 	$(ON_SCREEN) $(BIN)/python benchmarks/startup.py
 
-model: $(STAMP) ## train the bundled demo model again (synthetic images, about ten minutes on 2 cores)
+model: $(STAMP) ## train the bundled demo models again (generated images, about half an hour on 2 cores)
 	$(BIN)/python tools/train_demo_model.py
 
 install: $(STAMP) ## make .venv with everything in it

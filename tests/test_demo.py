@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from napari_medseg.demo import SAMPLE_SIZE, annotate
+from napari_medseg.api import bundled_model, load_model, predict
+from napari_medseg.demo import annotate, sample_of
+from napari_medseg.schemes import SCHEMES
 from napari_medseg.structures import MaskClass, Prediction, TagResult
 
 GLAND = MaskClass(value=1, name="gland", color="#0072b2")
@@ -54,7 +56,7 @@ def test_result_is_shown_with_names_and_probability(make_napari_viewer: Callable
     assert list(names.features["name"]) == ["gland"]  # no vessel was found
     np.testing.assert_allclose(names.data, [[14.5, 14.5]], atol=1)
     assert "malignant  0.75 (not calibrated)" in viewer.canvas.overlays.text.text
-    assert "gland  17% of the area" in viewer.canvas.overlays.text.text
+    assert "gland  17.0% of the area" in viewer.canvas.overlays.text.text
 
 
 @pytest.mark.viewer
@@ -76,8 +78,54 @@ def test_demo_writes_its_picture_and_ends(tmp_path: Path) -> None:
     assert document["probabilities"]["malignant"] > 0.5
     assert 0.2 < document["classes"]["gland"] < 0.9
     pixels = np.asarray(Picture.open(picture))
-    assert min(pixels.shape[:2]) > SAMPLE_SIZE
+    assert min(pixels.shape[:2]) > 640
     assert pixels.std() > 20  # a canvas that was never drawn is black
+
+
+@pytest.mark.slow
+@pytest.mark.viewer
+@pytest.mark.parametrize("scheme", [key for key in SCHEMES if key != "pathology"])
+def test_every_scheme_has_a_demo(tmp_path: Path, scheme: str) -> None:
+    picture = tmp_path / "demo.png"
+    done = start(scheme, "--screenshot", str(picture), "--json")
+    assert done.returncode == 0, done.stderr
+    assert np.asarray(Picture.open(picture)).std() > 20
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_bundled_models_know_their_samples(scheme: str) -> None:
+    model = load_model(bundled_model(scheme), device="cpu", precision="fp32", threads=1)
+    assert model.card.scheme == scheme
+    sample = sample_of(scheme)
+    found = predict(model, sample.image, region=sample.box)
+    if scheme == "pathology":
+        assert found.tag is not None
+        assert found.tag.tag == "malignant"
+    if scheme == "thyroid":
+        assert found.tag is not None
+        assert found.tag.tag == "papillary carcinoma"
+    if scheme == "fibrosis":
+        assert found.tag is not None
+        assert found.tag.tag == "fibrous"
+    if scheme in ("oct", "boosting"):
+        truth = truth_of(scheme)
+        labels = np.asarray(found.labels)
+        values = {c.value for c in found.classes} & set(np.unique(truth).tolist())
+        dice = [2 * ((labels == v) & (truth == v)).sum() / ((labels == v).sum() + (truth == v).sum()) for v in values]
+        assert len(dice) > 3
+        assert np.mean(dice) > 0.6
+
+
+def truth_of(scheme: str) -> np.ndarray:
+    """Labels of a sample, as its generator drew them."""
+    from napari_medseg.data.synthetic_ct import abdomen
+    from napari_medseg.data.synthetic_oct import bscan
+    from napari_medseg.demo import SAMPLE_SEED
+
+    shape = sample_of(scheme).image.shape
+    if scheme == "oct":
+        return bscan(*shape, seed=SAMPLE_SEED, fluid=True)[1]
+    return abdomen(*shape, seed=SAMPLE_SEED, grade=1)[1]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a display")

@@ -17,20 +17,16 @@ from qtpy.QtWidgets import QApplication
 
 from napari_medseg.api import train
 from napari_medseg.data.dataset import Dataset
-from napari_medseg.data.finishing import mark_done, record_labels
 from napari_medseg.data.forms import REGION_BOX, update_form
 from napari_medseg.data.regions import mask_box
 from napari_medseg.data.rows import format_region
-from napari_medseg.data.synthetic_ct import CLASSES, abdomen, spacing_of_size
-from napari_medseg.structures import DatasetInfo, Image
+from napari_medseg.data.synthetic_ct import TUMOUR, make_ct_dataset
 from napari_medseg.widgets.predict_panel import PredictPanel
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.workspace import Workspace
 
 SHAPE = (48, 160, 200)
-GRADES = ("soft", "fibrous")
 CASES = 24
-_TUMOUR = next(c.value for c in CLASSES if c.name == "tumour")
 _FIT = ("network.base_width=8", "input_size=32", "input_slices=16", "lesion=tumour", "training.epochs=25")
 _FASTER = ("training.learning_rate=0.005", "training.validate_every=5", "training.steps_per_epoch=10")
 
@@ -72,21 +68,10 @@ def main(folder: Path) -> None:
 
 
 def _make(path: Path) -> Dataset:
-    """Abdomens whose tumour is denser the higher its grade."""
-    dataset = Dataset.create(path, DatasetInfo(name="generated", kind="ct", classes=CLASSES, grades=GRADES))
-    spacing, whole = spacing_of_size(*SHAPE), tuple((0, n) for n in SHAPE)
-    for index in range(CASES):
-        pixels, labels = abdomen(*SHAPE, seed=index)
-        pixels[labels == _TUMOUR] += 60 * (index % 2)
-        image = Image(levels=(pixels,), axes="zyx", spacing=spacing, units=("millimeter",) * 3, kind="ct", name="ct")
-        case = dataset.add_image(image, f"ct{index}", group=f"p{index}")
-        store = dataset.label_store(case, SHAPE)
-        store.write_box(whole, labels)
-        case = record_labels(dataset, case.case, store, revision=case.revision)
-        case = mark_done(dataset, case.case, store, revision=case.revision, grade=GRADES[index % 2])
-        split = "train" if index < CASES // 2 else "val" if index < CASES - 1 else "test"
-        dataset.update_case(case.case, revision=case.revision, split=split)
-    box = mask_box(labels, [_TUMOUR])
+    """Abdomens whose tumour is denser the higher its grade, and the box of the last one."""
+    dataset = make_ct_dataset(path, CASES, SHAPE)
+    labels = dataset.read_labels(dataset.case(f"ct{CASES - 1}"))
+    box = mask_box(labels, [TUMOUR.value])
     assert box is not None
     update_form(dataset, f"ct{CASES - 1}", {REGION_BOX: format_region(box)})
     return dataset

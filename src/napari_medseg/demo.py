@@ -1,7 +1,7 @@
 """``napari-medseg demo``: a window with a sample, a small bundled model and its prediction in the Predict panel.
 
-Sample and model hold no patient's data: the picture is drawn by `data.synthetic`, the model was trained on such
-pictures by ``tools/train_demo_model.py``.
+Samples and models hold no patient's data: the pictures are drawn by `data.synthetic` and its siblings, the models were
+trained on such pictures by ``tools/train_demo_model.py``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.commands import Result
-from napari_medseg.errors import MedsegError
-from napari_medseg.structures import Image, MaskClass, Prediction
+from napari_medseg.errors import InputNotFoundError, MedsegError
+from napari_medseg.structures import Box, Image, MaskClass, Prediction
 
 if TYPE_CHECKING:
     import napari
 
     from napari_medseg.widgets.predict_panel import PredictPanel
 
-#: The picture's side in pixels and its seed; training used other seeds.
-SAMPLE_SIZE = 640
+#: Of all samples; training used other seeds.
 SAMPLE_SEED = 20_011
 #: Size of the window in a screenshot, in pixels.
 WINDOW_SIZE = (1360, 860)
@@ -43,18 +42,84 @@ class _Outcome:
     finished: bool = False
 
 
-def sample_image() -> Image:
-    """The picture that the demo opens.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the demo of a scheme opens.
+
+    Parameters
+    ----------
+    image
+        The picture or scan.
+    box
+        What a model that judges one region is asked about; None for the whole image.
+    """
+
+    image: Image
+    box: Box | None = None
+
+
+def sample_of(scheme: str) -> Sample:
+    """What the demo of a scheme opens.
+
+    Raises
+    ------
+    InputNotFoundError
+        There is none for this scheme.
 
     Examples
     --------
-    >>> sample_image().axes, sample_image().shape
+    >>> image = sample_of("pathology").image
+    >>> image.axes, image.shape
     ('yxc', (640, 640, 3))
     """
+    makers = {"pathology": _tissue, "oct": _bscan, "boosting": _abdomen, "fibrosis": _tumour, "thyroid": _frame}
+    if scheme not in makers:
+        raise InputNotFoundError(f"There is no demo of scheme '{scheme}': choose one of {', '.join(makers)}.")
+    return makers[scheme]()
+
+
+def _tissue() -> Sample:
     from napari_medseg.data.synthetic import tissue
 
-    rgb, _ = tissue(size=SAMPLE_SIZE, seed=SAMPLE_SEED, malignant=True)
-    return Image(levels=(rgb,), axes="yxc", rgb=True, name="sample tissue", channels=("red", "green", "blue"))
+    rgb, _ = tissue(size=640, seed=SAMPLE_SEED, malignant=True)
+    channels = ("red", "green", "blue")
+    return Sample(Image(levels=(rgb,), axes="yxc", rgb=True, name="sample tissue", channels=channels))
+
+
+def _bscan() -> Sample:
+    from napari_medseg.data.synthetic_oct import SPACING, bscan
+
+    pixels, _ = bscan(height=256, width=384, seed=SAMPLE_SEED, fluid=True)
+    units = ("millimeter", "millimeter")
+    return Sample(Image(levels=(pixels,), axes="yx", name="sample B-scan", spacing=SPACING, units=units, kind="oct"))
+
+
+def _abdomen() -> Sample:
+    return _scan()[0]
+
+
+def _tumour() -> Sample:
+    from napari_medseg.data.regions import mask_box
+    from napari_medseg.data.synthetic_ct import TUMOUR
+
+    sample, labels = _scan()
+    return Sample(sample.image, mask_box(labels, [TUMOUR.value]))
+
+
+def _scan() -> tuple[Sample, npt.NDArray[np.uint8]]:
+    from napari_medseg.data.synthetic_ct import abdomen, spacing_of_size
+
+    shape = (48, 128, 160)
+    pixels, labels = abdomen(*shape, seed=SAMPLE_SEED, grade=1)
+    space: dict[str, Any] = {"spacing": spacing_of_size(*shape), "units": ("millimeter",) * 3, "kind": "ct"}
+    return Sample(Image(levels=(pixels,), axes="zyx", name="sample CT", **space)), labels
+
+
+def _frame() -> Sample:
+    from napari_medseg.data.synthetic_ultrasound import frame
+
+    made = frame("papillary carcinoma", seed=SAMPLE_SEED)
+    return Sample(Image(levels=(made.pixels,), axes="yx", name="sample ultrasound", kind="ultrasound"))
 
 
 def run(scheme: str = "pathology", screenshot: str | None = None) -> Result:
@@ -86,8 +151,7 @@ def run(scheme: str = "pathology", screenshot: str | None = None) -> Result:
     import napari
 
     started = time.perf_counter()
-    image = sample_image()
-    viewer, panel = open_window(image, model)
+    viewer, panel = open_window(sample_of(scheme), model)
     outcome = _predict(viewer, panel)
     if screenshot is None:
         napari.run()
@@ -98,17 +162,21 @@ def run(scheme: str = "pathology", screenshot: str | None = None) -> Result:
     return _report(scheme, outcome.prediction, screenshot, time.perf_counter() - started)
 
 
-def open_window(image: Image, model: Path) -> tuple[napari.Viewer, PredictPanel]:
-    """A viewer with the image, the Workspace docked, and its Predict panel in front with the model chosen."""
+def open_window(sample: Sample, model: Path) -> tuple[napari.Viewer, PredictPanel]:
+    """A viewer with the sample, the Workspace docked, and its Predict panel in front with the model chosen."""
     import napari
 
     from napari_medseg.widgets._layers import add_image
+    from napari_medseg.widgets.region_box import region_box_of_session
     from napari_medseg.widgets.session import session_of
 
     viewer = napari.Viewer(title="napari-medseg demo", show_welcome_screen=False)
-    add_image(viewer, image)
+    layer = add_image(viewer, sample.image)[0]
     _, workspace = viewer.window.add_plugin_dock_widget("napari-medseg", "Workspace")
     session_of(viewer).set_model(model)
+    if sample.box is not None:
+        region_box_of_session(session_of(viewer)).set_box(layer, sample.box)
+        viewer.dims.set_current_step(0, sum(sample.box[0]) // 2)
     workspace.show_panel("Predict")
     panel: PredictPanel = workspace.panel("Predict")
     return viewer, panel
@@ -116,9 +184,10 @@ def open_window(image: Image, model: Path) -> tuple[napari.Viewer, PredictPanel]
 
 def annotate(viewer: napari.Viewer, prediction: Prediction) -> None:
     """Write onto the canvas what was found: the classes' names, and the tag with its probability."""
-    if prediction.labels is not None:
+    # In a volume names would show in one slice each.
+    if prediction.labels is not None and len(prediction.region) == 2 and _drawn(prediction):
         active = viewer.layers.selection.active
-        _name_classes(viewer, np.asarray(prediction.labels), prediction.classes)
+        _name_classes(viewer, np.asarray(prediction.labels), _drawn(prediction))
         viewer.layers.selection.active = active
     overlay = viewer.canvas.overlays.text
     overlay.text, overlay.font_size, overlay.position = _describe(prediction), 14, "top_left"
@@ -159,8 +228,17 @@ def _describe(prediction: Prediction) -> str:
         probability = prediction.tag.probabilities[prediction.tag.tag]
         trust = "" if prediction.tag.calibrated else " (not calibrated)"
         lines.append(f"{prediction.tag.tag}  {probability:.2f}{trust}")
-    lines += [f"{name}  {share:.0%} of the area" for name, share in _shares(prediction).items()]
+    lines += [
+        f"{name}  {share:.1%} of the {'area' if len(prediction.region) == 2 else 'volume'}"
+        for name, share in _shares(prediction).items()
+    ]
     return "\n".join(lines)
+
+
+def _drawn(prediction: Prediction) -> tuple[MaskClass, ...]:
+    """The classes that were drawn; none where labels only say which region was judged."""
+    tags = prediction.tag.probabilities if prediction.tag is not None else {}
+    return tuple(c for c in prediction.classes if c.name not in tags)
 
 
 def _shares(prediction: Prediction) -> dict[str, float]:
@@ -168,7 +246,7 @@ def _shares(prediction: Prediction) -> dict[str, float]:
     if prediction.labels is None:
         return {}
     labels = np.asarray(prediction.labels)
-    return {c.name: float((labels == c.value).mean()) for c in prediction.classes}
+    return {c.name: float((labels == c.value).mean()) for c in _drawn(prediction)}
 
 
 def _require_display() -> None:

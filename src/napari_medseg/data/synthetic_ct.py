@@ -6,13 +6,17 @@ noise has the grain of a reconstruction. Nothing here is a measurement of real t
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_medseg.structures import MaskClass
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.finishing import mark_done, record_labels
+from napari_medseg.structures import DatasetInfo, Image, MaskClass
 
 CLASSES = (
     MaskClass(value=1, name="liver", color="#e69f00"),
@@ -22,6 +26,12 @@ CLASSES = (
 )
 #: Millimetres that a volume covers: along z, y and x.
 EXTENT = (200.0, 320.0, 400.0)
+
+TUMOUR = CLASSES[2]
+#: Of the tumour, lowest first.
+GRADES = ("soft", "fibrous")
+#: Hounsfield units that a grade adds.
+_DENSER = 60.0
 
 _AIR, _FAT, _MUSCLE, _NOISE = -1000.0, -100.0, 50.0, 14.0
 #: Bends: how far, as a share of the volume, and how many waves at most.
@@ -65,7 +75,9 @@ _ORGANS = (
 )
 
 
-def abdomen(slices: int = 48, rows: int = 256, columns: int = 320, *, seed: int = 0) -> tuple[Hounsfield, Labels]:
+def abdomen(
+    slices: int = 48, rows: int = 256, columns: int = 320, *, seed: int = 0, grade: int = 0
+) -> tuple[Hounsfield, Labels]:
     """Make a CT of an abdomen.
 
     Parameters
@@ -74,6 +86,8 @@ def abdomen(slices: int = 48, rows: int = 256, columns: int = 320, *, seed: int 
         Size; the volume covers `EXTENT` whatever its size (`spacing_of_size`).
     seed
         Same seed, same abdomen.
+    grade
+        Index into `GRADES`: the higher, the denser is the tumour.
 
     Returns
     -------
@@ -89,10 +103,46 @@ def abdomen(slices: int = 48, rows: int = 256, columns: int = 320, *, seed: int 
         inside = _distance(places, middle, organ.radii) < 1
         units[inside] = organ.hounsfield
         labels[inside] = organ.value
+    units[labels == TUMOUR.value] += _DENSER * grade
     units = ndimage.gaussian_filter(units, 0.6)
     grain = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), (0.3, 0.7, 0.7))
     units += grain * np.float32(_NOISE / grain.std())
     return np.clip(np.rint(units), -1024, 3071).astype(np.int16), labels
+
+
+def make_ct_dataset(folder: str | os.PathLike[str], n: int = 24, size: tuple[int, int, int] = (24, 80, 100)) -> Dataset:
+    """A finished data set of generated abdomens with all organs drawn and a grade of the tumour.
+
+    Half of the cases are for training; all others but one for validation, and one for tests.
+
+    Parameters
+    ----------
+    folder
+        A new or empty folder.
+    n
+        Number of cases, each of its own made-up patient, soft and fibrous tumours in turn.
+    size
+        Slices, rows and columns.
+
+    Raises
+    ------
+    DatasetError, WriteError
+        The folder holds something already, or cannot be written.
+    """
+    data = Dataset.create(folder, DatasetInfo(name="generated", kind="ct", classes=CLASSES, grades=GRADES))
+    space: dict[str, Any] = {"spacing": spacing_of_size(*size), "units": ("millimeter",) * 3, "kind": "ct"}
+    for index in range(n):
+        grade = index % len(GRADES)
+        pixels, labels = abdomen(*size, seed=index, grade=grade)
+        image = Image(levels=(pixels,), axes="zyx", name=f"ct{index}", **space)
+        case = data.add_image(image, f"ct{index}", group=f"patient {index}")
+        store = data.label_store(case, size)
+        store.write_box(tuple((0, n) for n in size), labels)
+        case = record_labels(data, case.case, store, revision=case.revision)
+        case = mark_done(data, case.case, store, revision=case.revision, grade=GRADES[grade])
+        split = "train" if index < n // 2 else "val" if index < n - 1 else "test"
+        data.update_case(case.case, revision=case.revision, split=split)
+    return data
 
 
 def spacing_of_size(slices: int, rows: int, columns: int) -> tuple[float, float, float]:
