@@ -129,7 +129,7 @@ def tirads_of(dataset: Path, case_id: str) -> dict[str, Any]:
     given = read_form(dataset, case_id).get(TIRADS, {})
     if not isinstance(given, dict):
         path = form_path(dataset, case_id)
-        raise DatasetError(f"{path}: 'tirads' is not understood: write answers such as {{\"shape\": \"wider\"}}.")
+        raise DatasetError(f'{path}: \'tirads\' is not understood: write answers such as {{"shape": "wider"}}.')
     return given
 
 
