@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_medseg.api.prediction_files import predict_files
     from napari_medseg.api.reports import write_report
     from napari_medseg.api.reproduction import reproduce
+    from napari_medseg.api.slides import SlideOptions, predict_slide
     from napari_medseg.api.training import estimate, train
     from napari_medseg.io import describe, read
 
@@ -29,6 +30,8 @@ _HOMES = {
     "load_model": "napari_medseg.api.prediction",
     "predict": "napari_medseg.api.prediction",
     "predict_files": "napari_medseg.api.prediction_files",
+    "SlideOptions": "napari_medseg.api.slides",
+    "predict_slide": "napari_medseg.api.slides",
     "MeasureOptions": "napari_medseg.api.measuring",
     "measure": "napari_medseg.api.measuring",
     "export_dataset": "napari_medseg.api.exporting",
@@ -42,6 +45,7 @@ _HOMES = {
 __all__ = [
     "LoadedModel",
     "MeasureOptions",
+    "SlideOptions",
     "bundled_model",
     "describe",
     "estimate",
@@ -53,6 +57,7 @@ __all__ = [
     "measure",
     "predict",
     "predict_files",
+    "predict_slide",
     "read",
     "reproduce",
     "train",
