@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -92,7 +94,9 @@ def test_the_overlay_and_the_box_lie_where_they_belong(tmp_path):
 def test_every_sort_of_frame_can_be_reported(tmp_path, pixels, axes):
     lead = ((0, len(pixels)),) if axes[0] == "t" else ()
     frames = (TagResult(tag=LESIONS[0], probabilities={}),) * 3 if lead else ()
-    found = prediction(attention=not lead, frames=frames, region=(*lead, *MADE.scan))
+    found = prediction(frames=frames, region=(*lead, *MADE.scan))
+    if lead:
+        found = replace(found, attention=np.stack([found.attention] * len(pixels)))
     line = ((*[1.0] * len(lead), 100.0, 100.0), (*[1.0] * len(lead), 100.0, 180.0))
     findings = Findings(lines=(line,), tirads={**ANSWERS, "foci": ["punctate"]}, tag=LESIONS[1])
     assert written(tmp_path / "r.png", image(pixels, axes), found, findings=findings).shape[0] >= 500

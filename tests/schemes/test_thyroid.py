@@ -96,11 +96,14 @@ def test_burned_in_text_outside_of_the_scan_changes_nothing(model):
 def test_a_cine_is_judged_by_frame_and_as_a_clip(model):
     case = frame_case(302, lesion="follicular tumour", frames=3)
     cine = case.load_image()
-    found = predict(model, cine)
+    found = predict(model, cine, attention=True)
     assert np.asarray(found.labels).shape[0] == len(found.frames) == 3
+    assert found.attention.shape == np.asarray(found.labels).shape
     (_, *box) = found.region
     for number, of_frame in enumerate(found.frames):
-        alone = predict(model, Image(levels=(cine.data[number],), axes="yx", name="f"), region=tuple(box))
+        frame = Image(levels=(cine.data[number],), axes="yx", name="f")
+        alone = predict(model, frame, region=tuple(box), attention=True)
+        np.testing.assert_allclose(found.attention[number], alone.attention, atol=1e-5)
         assert alone.tag.probabilities == pytest.approx(of_frame.probabilities, abs=1e-5)
         assert not alone.frames
         assert set(np.unique(np.asarray(found.labels)[number])) == set(np.unique(alone.labels))

@@ -152,12 +152,15 @@ def _frame(image: Image, prediction: Prediction, lines: Sequence[Segment]) -> Pi
     from PIL import ImageDraw
 
     shape = image.spatial_shape
-    lead = tuple((n // 2, n // 2 + 1) for n in shape[:-2])
+    # Of a cine, the middle of the frames that were judged.
+    middle = tuple((start + stop) // 2 for start, stop in prediction.region[:-2])
+    lead = tuple((index, index + 1) for index in middle)
     pixels = image.region((*lead, *((0, n) for n in shape[-2:])))
     box = prediction.region[-2:]
     picture = _blank_outside(_shown(pixels.reshape(len(pixels), *shape[-2:])), box)
-    if prediction.attention is not None and prediction.attention.ndim == 2:
-        picture = _with_attention(picture, prediction.attention, box)
+    if prediction.attention is not None:
+        heat = prediction.attention[tuple(i - start for i, (start, _) in zip(middle, prediction.region, strict=False))]
+        picture = _with_attention(picture, heat, box)
     drawing = Pillow.fromarray(picture)
     draw, width = ImageDraw.Draw(drawing), max(1, round(max(shape[-2:]) / 280))
     (top, bottom), (left, right) = box

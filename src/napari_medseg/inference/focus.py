@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +22,9 @@ import torch  # noqa: E402 - after the guard
 from torch.nn import functional  # noqa: E402 - after the guard
 
 from napari_medseg.models.compute import Compute  # noqa: E402 - imports torch
+
+#: Largest attention of a stack, 256 MiB.
+_MOST_VALUES = 64 * 2**20
 
 
 def region_of_result(predictor: Predictor, image: Image, region: Box | None) -> Box:
@@ -56,15 +61,32 @@ def attention(predictor: Predictor, image: Image, region: Box, compute: Compute)
 
     Returns
     -------
-    float32 of the region's shape, 0..1; None for networks that cannot tell, and for stacks seen slice by slice
+    float32 of the region's shape, 0..1, every frame of a stack by itself; None for networks that cannot tell, and for
+    stacks of more than `_MOST_VALUES` values
     """
     part = crop(image, region)
-    if predictor.attend is None or len(part.spatial_shape) != len(predictor.window):
+    lead = len(part.spatial_shape) - len(predictor.window)
+    if predictor.attend is None or (lead and math.prod(part.spatial_shape) > _MOST_VALUES):
         return None
+    prepared = predictor.prepare(part)
+    frames = itertools.product(*(range(n) for n in part.spatial_shape[:lead]))
+    inside = tuple((0, n) for n in part.spatial_shape[lead:])
+    found = [
+        _attention_of_frame(predictor, crop(part, (*((i, i + 1) for i in frame), *inside)), prepared, compute)
+        for frame in frames
+    ]
+    return np.stack(found).reshape(part.spatial_shape)
+
+
+def _attention_of_frame(predictor: Predictor, part: Image, prepared: Any, compute: Compute) -> npt.NDArray[np.float32]:
+    """Attention in a part whose leading axes, where it has more than the network's window, are of length 1."""
+    axes = len(predictor.window)
     working = working_shape(part, predictor.scale_of(part))
     pixels = WindowReader(part, working, choose_level(part, working)).read(tuple((0, n) for n in working))
-    values = np.ascontiguousarray(predictor.normalise(pixels, predictor.prepare(part)), np.float32)
+    pixels = pixels.reshape(len(pixels), *working[-axes:])
+    values = np.ascontiguousarray(predictor.normalise(pixels, prepared), np.float32)
+    assert predictor.attend is not None, "asked before"
     mapped = predictor.attend(compute.to(torch.from_numpy(values)[np.newaxis]))[:, np.newaxis]
-    mode = "trilinear" if len(working) == 3 else "bilinear"
-    stretched = functional.interpolate(mapped.float(), size=part.spatial_shape, mode=mode, align_corners=False)
+    mode = "trilinear" if axes == 3 else "bilinear"
+    stretched = functional.interpolate(mapped.float(), size=part.spatial_shape[-axes:], mode=mode, align_corners=False)
     return stretched[0, 0].detach().cpu().numpy()
