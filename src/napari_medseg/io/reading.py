@@ -274,4 +274,6 @@ def image_files(path: Path) -> list[Path]:
     if exports:
         return [path] if len(exports) == 1 else exports
     found = folder.image_files(path, FORMATS)
-    return [path] if len(found) == 1 and dicom_series.FORMAT.recognises(path, b"") else found
+    # A folder that holds the folder of one series keeps its name for it.
+    is_series = len(found) == 1 and not found[0].is_dir() and dicom_series.FORMAT.recognises(path, b"")
+    return [path] if is_series else found
