@@ -16,7 +16,16 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, SegmentationStorage, generate_uid
+from pydicom.uid import (
+    MPEG2MPML,
+    HTJ2KLossless,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    SegmentationStorage,
+    generate_uid,
+)
 
 from napari_medseg.errors import MedsegError, ReadError
 from napari_medseg.hooks import image_layers
@@ -308,6 +317,7 @@ def test_what_a_caller_does_to_pixels_stays_with_the_caller(tmp_path: Path) -> N
         ("jpegls", JPEGLSLossless, True),
         ("ljpeg", JPEGLosslessSV1, False),
         ("jpeg2k", JPEG2000Lossless, False),
+        ("htj2k", HTJ2KLossless, False),
     ],
 )
 def test_lossless_codecs_need_no_extra(tmp_path: Path, codec: str, syntax: str, signed: bool) -> None:
@@ -315,7 +325,10 @@ def test_lossless_codecs_need_no_extra(tmp_path: Path, codec: str, syntax: str, 
     write_series(tmp_path, values, signed=signed, intercept=0.0 if signed else -1024.0)
     for path in tmp_path.iterdir():
         dataset = pydicom.dcmread(path)
-        options = {"level": 0, "reversible": True, "codecformat": "j2k"} if codec == "jpeg2k" else {}
+        options = {
+            "jpeg2k": {"level": 0, "reversible": True, "codecformat": "j2k"},
+            "htj2k": {"reversible": True},
+        }.get(codec, {})
         stored = np.frombuffer(dataset.PixelData, np.uint16).reshape(16, 16)
         packed = getattr(imagecodecs, f"{codec}_encode")(stored, **options)
         dataset.PixelData = pydicom.encaps.encapsulate([packed])
@@ -325,15 +338,30 @@ def test_lossless_codecs_need_no_extra(tmp_path: Path, codec: str, syntax: str, 
     _is(read(tmp_path), values)
 
 
-def test_unknown_compression_is_a_sentence_that_names_the_package(tmp_path: Path) -> None:
+def test_lossy_jpeg_of_twelve_bits_needs_no_extra(tmp_path: Path) -> None:
+    values = voxels(3, 16, 16) + 300
+    write_series(tmp_path, values)
+    for path in tmp_path.iterdir():
+        dataset = pydicom.dcmread(path)
+        stored = np.frombuffer(dataset.PixelData, np.uint16).reshape(16, 16)
+        packed = imagecodecs.jpeg8_encode(stored, level=100, bitspersample=12)
+        dataset.PixelData = pydicom.encaps.encapsulate([packed])
+        dataset["PixelData"].VR = "OB"
+        dataset.BitsStored, dataset.HighBit = 12, 11
+        dataset.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+        dataset.save_as(path)
+    np.testing.assert_allclose(np.asarray(read(tmp_path).data), values, atol=4)
+
+
+def test_unknown_compression_is_a_sentence(tmp_path: Path) -> None:
     write_series(tmp_path, voxels())
     for path in tmp_path.iterdir():
         dataset = pydicom.dcmread(path)
         dataset.PixelData = pydicom.encaps.encapsulate([bytes(range(200))])
         dataset["PixelData"].VR = "OB"
-        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.51"
+        dataset.file_meta.TransferSyntaxUID = MPEG2MPML
         dataset.save_as(path)
-    with pytest.raises(ReadError, match="dicom-codecs"):
+    with pytest.raises(ReadError, match="export the series uncompressed"):
         read(tmp_path).data[0]
 
 

@@ -29,12 +29,16 @@ _ON_SLICE = 0.01
 Pixels = npt.NDArray[Any]
 #: Transfer syntaxes that a codec of imagecodecs reads where pydicom has no plugin.
 _CODECS = {
+    "1.2.840.10008.1.2.4.51": "jpeg",
     "1.2.840.10008.1.2.4.57": "ljpeg",
     "1.2.840.10008.1.2.4.70": "ljpeg",
     "1.2.840.10008.1.2.4.80": "jpegls",
     "1.2.840.10008.1.2.4.81": "jpegls",
     "1.2.840.10008.1.2.4.90": "jpeg2k",
     "1.2.840.10008.1.2.4.91": "jpeg2k",
+    "1.2.840.10008.1.2.4.201": "htj2k",
+    "1.2.840.10008.1.2.4.202": "htj2k",
+    "1.2.840.10008.1.2.4.203": "htj2k",
 }
 
 
@@ -266,9 +270,8 @@ def codec_frame(path: Path, frame: int, frames: int) -> Pixels:
     if str(syntax) not in _CODECS:
         if syntax.is_compressed:
             raise ReadError(
-                f"{path} holds pixels compressed as '{syntax.name}', which are damaged or cannot be decoded: "
-                "install decoders with 'pip install \"napari-medseg[dicom-codecs]\"' and try again, or export "
-                "the series uncompressed."
+                f"{path} holds pixels compressed as '{syntax.name}', which are damaged or cannot be decoded here: "
+                "export the series uncompressed."
             )
         raise _damaged(path)
     try:
