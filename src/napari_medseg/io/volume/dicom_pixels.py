@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -216,6 +217,11 @@ def decoded(one: Slice) -> Pixels:
 
     if one.offset is not None:
         return _plain(one, one.offset)
+    # Several threads decode at a time there, while pydicom's plugins wait for each other.
+    with contextlib.suppress(ReadError):  # pydicom may know the codec; what neither knows is said below
+        pixels = codec_frame(one.path, one.frame, one.frames)
+        if pixels.dtype.kind == ("i" if one.values.signed else "u"):
+            return pixels
     try:
         with quiet():
             return np.asarray(pixel_array(one.path, index=one.frame, raw=True))
