@@ -108,7 +108,7 @@ def main() -> None:
             found[arm].append(json.loads(done.stdout.splitlines()[-1]))
     reference = found["4 levels at once"]
     print(
-        "| arm | what | weights | learning | step, s | ratio (processor time; wall on a GPU) | peak memory, MB | ratio |"
+        "| arm | what | weights | learning | step, s | ratio (CPU time; wall on a GPU) | peak memory, MB | ratio |"
     )
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for arm, what in ARMS.items():
