@@ -17,49 +17,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-TILE = 256
-STEP = 4
+from napari_medseg.data.synthetic_slide import write_slide
+
 WAYS = {"ours": "napari-medseg", "openslide": "OpenSlide", "zarr": "tifffile's zarr store"}
 JUMPS = 20
 TIMES = ("jump", "jump_p95", "jump_cpu")
 CANVAS = (800, 1000)
-
-
-def write_slide(path: Path, side: int, levels: int) -> None:
-    import tifffile
-
-    from napari_medseg.data.synthetic import tissue
-
-    base, _ = tissue(size=1024, seed=0)
-    text = f"Aperio Image Library v11.2.1\r\n{side}x{side} ({TILE}x{TILE}) JPEG/RGB Q=70|AppMag = 40|MPP = 0.2500"
-    options: dict[str, Any] = {"compression": "jpeg", "photometric": "rgb", "metadata": None}
-    options |= {"compressionargs": {"level": 70}, "dtype": np.uint8}
-    with tifffile.TiffWriter(path, bigtiff=True) as writer:
-        for level in range(levels):
-            size = side // STEP**level
-            tiles = _tiles(base[:: STEP**level, :: STEP**level], size)
-            writer.write(tiles, shape=(size, size, 3), tile=(TILE, TILE), description=text, **options)
-            if level == 0:
-                # Aperio's second picture is a thumbnail.
-                writer.write(base[::2, ::2], rowsperstrip=16, description=text, **options)
-
-
-def _tiles(base: np.ndarray, side: int) -> Iterator[np.ndarray]:
-    """Tissue again and again, with a third of the slide empty."""
-    wide = np.tile(base, (-(-2 * TILE // base.shape[0]) + 1,) * 2 + (1,))
-    free = [max(n - TILE, 1) for n in wide.shape[:2]]
-    count = -(-side // TILE)
-    for row in range(count):
-        for column in range(count):
-            y, x = row * TILE % free[0], column * TILE % free[1]
-            is_empty = (4 * row // count + 4 * column // count) % 3 == 0
-            yield np.full((TILE, TILE, 3), 243, np.uint8) if is_empty else wide[y : y + TILE, x : x + TILE].copy()
 
 
 class OpenSlideLevel:
@@ -157,7 +125,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "slide.svs"
-        write_slide(path, args.side, args.levels)
+        write_slide(path, (args.side, args.side), levels=args.levels, share=0.4)
         size = path.stat().st_size / 2**20
         print(
             f"| {args.side} × {args.side}, {args.levels} level(s), {size:.0f} MB | first picture | jump, median "

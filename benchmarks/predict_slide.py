@@ -17,50 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import tifffile
 
-#: The pattern that repeats over the slide: glass with one island of tissue.
-CELL, ISLAND = 4096, 2048
-MPP = 0.5
-
-
-def make_slide(path: Path, side: int) -> None:
-    """A pyramid of JPEG tiles, levels a factor of four apart."""
-    from napari_medseg.data.synthetic import tissue
-
-    cell = np.full((CELL, CELL, 3), 243, np.uint8)
-    start = (CELL - ISLAND) // 2
-    cell[start : start + ISLAND, start : start + ISLAND] = tissue(size=ISLAND, seed=0)[0]
-
-    def tiles(step: int) -> Iterator[npt.NDArray[np.uint8]]:
-        period, size = cell[::step, ::step], -(-side // step)
-        for y in range(0, size, 256):
-            for x in range(0, size, 256):
-                at = ((start + np.arange(256)) % len(period) for start in (y, x))
-                yield np.ascontiguousarray(period[np.ix_(*at)])
-
-    steps = [4**k for k in range(8) if k == 0 or side / 4 ** (k - 1) > 1500]
-    with tifffile.TiffWriter(path, bigtiff=True) as file:
-        for level, step in enumerate(steps):
-            size = -(-side // step)
-            file.write(
-                tiles(step),
-                shape=(size, size, 3),
-                dtype=np.uint8,
-                tile=(256, 256),
-                photometric="rgb",
-                compression="jpeg",
-                subfiletype=min(level, 1),
-                resolution=(1e4 / MPP / step,) * 2,
-                resolutionunit="CENTIMETER",
-                metadata=None,
-            )
+from napari_medseg.data.synthetic_slide import write_slide
 
 
 def run_one(way: str, slide: Path, model: Path, threads: int) -> dict[str, Any]:
@@ -139,7 +101,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         for side in arguments.sides:
             slide = Path(folder) / f"{side}.tif"
-            make_slide(slide, side)
+            write_slide(slide, (side, side), mpp=0.5)
             for way in ("plain loop", "predict"):
                 command = [sys.executable, __file__, "--model", str(arguments.model)]
                 command += ["--threads", str(arguments.threads), "--one", way, str(slide)]
