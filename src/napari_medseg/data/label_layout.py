@@ -1,6 +1,6 @@
 """How a label store is laid out on disk: chunks, names, attributes, and arithmetic with boxes.
 
-Format: OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5/, section "Labels metadata"; one level.
+Format: OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5/, section "Labels metadata".
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def ome_attributes(
     name: str,
     spacing: Sequence[float] | None,
     units: Sequence[str] | None,
-    offset: Sequence[int],
+    offset: Sequence[float],
+    levels: int = 1,
 ) -> dict[str, Any]:
     """The ``ome`` attributes of a label.
 
@@ -59,22 +60,28 @@ def ome_attributes(
     spacing, units
         Per axis; None where not known.
     offset
-        Where the label begins in its image, in pixels.
+        Where the label begins in its image, in pixels of the label.
+    levels
+        Levels, each of every second row and column of the one before.
     """
     scale = [float(step) for step in spacing] if spacing is not None else [1.0] * len(shape)
     axes = [{"name": axis, "type": "space"} for axis in axis_names(len(shape))]
     if units is not None:
         axes = [{**axis, "unit": unit} for axis, unit in zip(axes, units, strict=True)]
-    transform: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-    if any(offset):
-        shift = [start * step for start, step in zip(offset, scale, strict=True)]
-        transform.append({"type": "translation", "translation": shift})
+    shift = [start * step for start, step in zip(offset, scale, strict=True)]
+    datasets: list[dict[str, Any]] = []
+    for level in range(levels):
+        steps = [step * 2**level if axis >= len(scale) - 2 else step for axis, step in enumerate(scale)]
+        transform: list[dict[str, Any]] = [{"type": "scale", "scale": steps}]
+        if any(offset):
+            # The same for all levels: a coarser pixel is the first of those that it stands for.
+            transform.append({"type": "translation", "translation": shift})
+        datasets.append({"path": str(level), "coordinateTransformations": transform})
     label = {
         "colors": [{"label-value": c.value, "rgba": [*bytes.fromhex(c.color[1:]), 255]} for c in classes],
         "properties": [{"label-value": c.value, "name": c.name} for c in classes],
     }
-    dataset = {"path": "0", "coordinateTransformations": transform}
-    multiscale = {"name": name, "axes": axes, "datasets": [dataset]}
+    multiscale = {"name": name, "axes": axes, "datasets": datasets}
     return {"version": "0.5", "multiscales": [multiscale], "image-label": label}
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class LabelStore:
     conflicts
         Folder for pixels that could not be written because another program changed the same chunk; beside `path` when
         None.
+    closed
+        Asked before every write: why the labels must stay as they are, a sentence; empty where they need not.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class LabelStore:
         units: Sequence[str] | None = None,
         offset: Sequence[int] | None = None,
         conflicts: Path | None = None,
+        closed: Callable[[], str] = str,
     ) -> None:
         self.path = path
         self.shape = tuple(int(n) for n in shape)
@@ -86,6 +89,7 @@ class LabelStore:
         self.units = units
         self.offset = tuple(offset) if offset is not None else (0,) * len(self.shape)
         self.conflicts = conflicts or path.parent / "conflicts"
+        self._closed = closed
         self.chunks = chunk_shape(self.shape)
         self._known: dict[tuple[int, ...], int] = {}
         self._unflushed: set[tuple[int, ...]] = set()
@@ -151,13 +155,14 @@ class LabelStore:
             The disk is full or the folder read-only; chunks written so far are whole, nothing else was changed, and
             the same call may be tried again.
         ConflictError
-            Another program changed a chunk since this store read or wrote it: its pixels stay, these are kept in the
-            folder `conflicts`.
+            Another program changed a chunk since this store read or wrote it, or the labels were closed: what is there
+            stays, these pixels are kept in the folder `conflicts`.
         """
         pixels = self._checked(box, pixels)
         refused: list[Box] = []
         written = 0
         with self._writing():
+            closed = self._closed()
             array = self._array()
             for index, chunk_box, overlap in self._chunks_of(box):
                 chunk = np.asarray(array[slices(chunk_box)])
@@ -166,15 +171,15 @@ class LabelStore:
                 found = _checksum(chunk)
                 if np.array_equal(merged, chunk):
                     self._known[index] = found
-                elif self._known.get(index, found) != found:
+                elif closed or self._known.get(index, found) != found:
                     refused.append(overlap)
                 else:
-                    array[slices(chunk_box)] = merged
+                    self._put(array, chunk_box, merged)
                     self._known[index] = _checksum(merged)
                     self._unflushed.add(index)
                     written += 1
         if refused:
-            self._keep_refused(refused, box, pixels)
+            self._keep_refused(refused, box, pixels, closed)
         return written
 
     def flush(self) -> None:
@@ -227,6 +232,10 @@ class LabelStore:
         with self._writing():
             self._group().attrs[OWN_KEY] = {**self._own_attributes(), "complete_regions": [*regions, new]}
 
+    def _put(self, array: Any, chunk_box: Box, chunk: Labels) -> None:
+        """Replace one whole chunk, while the lock is held."""
+        array[slices(chunk_box)] = chunk
+
     def _own_attributes(self) -> dict[str, Any]:
         return own_attributes(self.path)
 
@@ -261,24 +270,20 @@ class LabelStore:
 
         partial = partial_path(self.path)
         shutil.rmtree(partial, ignore_errors=True)
-        group = zarr.open_group(partial, mode="w", zarr_format=3, attributes=self._attributes())
-        array: Any = group.create_array(
-            "0",
-            shape=self.shape,
-            chunks=self.chunks,
-            dtype="uint8",
-            fill_value=NOT_LOOKED_AT,
-            dimension_names=axis_names(len(self.shape)),
-        )
+        self._make_arrays(zarr.open_group(partial, mode="w", zarr_format=3, attributes=self._attributes()))
+        for path in partial.rglob("*"):
+            if path.is_file():
+                _sync(path)
+        os.replace(partial, self.path)
+
+    def _make_arrays(self, group: Any) -> None:
+        """Make what a new store holds, with the pixels of an imported image."""
+        array = new_level(group, 0, self.shape, self.chunks)
         if self.imported is not None:
             start = 0
             for band in bands(open_labels(self.imported)):
                 array[start : start + len(band)] = band
                 start += len(band)
-        for path in partial.rglob("*"):
-            if path.is_file():
-                _sync(path)
-        os.replace(partial, self.path)
 
     def _attributes(self) -> dict[str, Any]:
         ome = ome_attributes(self.shape, self.classes, self.case, self.spacing, self.units, self.offset)
@@ -297,12 +302,14 @@ class LabelStore:
             overlap = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(chunk_box, box, strict=True))
             yield index, chunk_box, overlap
 
-    def _keep_refused(self, refused: Sequence[Box], box: Box, pixels: Labels) -> None:
+    def _keep_refused(self, refused: Sequence[Box], box: Box, pixels: Labels, closed: str) -> None:
         path = self.conflicts / f"{self.path.stem}.{writer_name(os.getpid())}.zarr"
         other = LabelStore(path, self.shape, case=self.case, classes=self.classes)
         for part in refused:
             other.write_box(part, pixels[slices(relative(part, box))])
         other.flush()
+        if closed:
+            raise ConflictError(f"{closed} What you drew meanwhile is kept in {path}.")
         raise ConflictError(
             f"The labels of case '{self.case}' were changed by another program at the same place: its drawing stays, "
             f"yours is kept in {path}; open the case again and draw what is missing."
@@ -338,6 +345,18 @@ class LabelStore:
             f"The labels of case '{self.case}' could not be saved in {self.path} ({reason}): free space or make the "
             "folder writable; they are still in memory and can be saved again."
         )
+
+
+def new_level(group: Any, level: int, shape: Sequence[int], chunks: Sequence[int]) -> Any:
+    """A level of a label store in which nothing was looked at; chunks that stay so have no file."""
+    return group.create_array(
+        str(level),
+        shape=tuple(shape),
+        chunks=tuple(chunks),
+        dtype="uint8",
+        fill_value=NOT_LOOKED_AT,
+        dimension_names=axis_names(len(shape)),
+    )
 
 
 def _checksum(chunk: Labels) -> int:
