@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import time
@@ -28,14 +27,13 @@ from napari_medseg.io.halving import halved_by_choice, halved_by_mean
 from napari_medseg.io.labels import image_label
 from napari_medseg.io.ome_zarr import OWN_KEY
 from napari_medseg.io.pyramid import create_pyramid
+from napari_medseg.io.slide.facts import is_slide as is_slide
 from napari_medseg.structures import NOT_LOOKED_AT, Box, Image, Progress, TagResult
 from napari_medseg.training.events import duration
 
 if TYPE_CHECKING:
     from napari_medseg.inference.slide import SlideOutputs, SlideRun
 
-#: Pictures with levels of more pixels than this are slides, whatever their file says of their kind.
-SLIDE_PIXELS = 64 * 10**6
 #: Key, beside the OME metadata, of what a finished run depended on.
 _RUN_KEY = "run"
 #: Rows of a file of probabilities: fewer wait in memory then.
@@ -89,13 +87,6 @@ class SlideResult:
     resumed: bool
     seconds: dict[str, float]
     notes: tuple[str, ...]
-
-
-def is_slide(image: Image) -> bool:
-    """Whether an image is predicted as a slide: its kind says so, or it is large and has levels."""
-    if len(image.spatial_shape) != 2 or "t" in image.axes:
-        return False
-    return image.kind == "slide" or (len(image.levels) > 1 and math.prod(image.spatial_shape) > SLIDE_PIXELS)
 
 
 def suits_slides(model: LoadedModel) -> bool:

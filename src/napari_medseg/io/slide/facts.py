@@ -6,6 +6,7 @@ reader returns them among the images; they are only named, and read when a perso
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ OBJECTIVE = "objective_power"
 #: Key of the place (y, x) of the first pixel on the whole slide, in pixels of the same level.
 ORIGIN = "origin"
 RGB = ("red", "green", "blue")
+#: Pictures with levels of more pixels than this are slides, whatever their file says of their kind.
+SLIDE_PIXELS = 64 * 10**6
+
+
+def is_slide(image: Image) -> bool:
+    """Whether an image is worked on as a slide, piece by piece: its kind says so, or it is large and has levels."""
+    if len(image.spatial_shape) != 2 or "t" in image.axes:
+        return False
+    return image.kind == "slide" or (len(image.levels) > 1 and math.prod(image.spatial_shape) > SLIDE_PIXELS)
 
 
 def apart_image(path: Path, name: str, pixels: npt.NDArray[Any] | None, names: Sequence[str]) -> Image:
