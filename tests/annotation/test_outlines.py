@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from napari_medseg.annotation.outlines import outlines
-from napari_medseg.io.contour_file import ClassContour, write_contours
+from napari_medseg.io.contour_file import class_contour, write_contours
 from napari_medseg.structures import MaskClass
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -58,9 +58,7 @@ def test_the_file_is_what_qupath_reads(tmp_path: Path) -> None:
     mask = np.ones((4, 5), bool)
     mask[1:3, 1:3] = False
     (ring,) = outlines(mask)
-    contour = ClassContour(
-        mask_class=MaskClass(value=1, name="Drüse", color="#0072b2"), outer=ring.outer, holes=ring.holes
-    )
+    contour = class_contour(MaskClass(value=1, name="Drüse", color="#0072b2"), ring.outer, ring.holes)
     assert write_contours(tmp_path / "a.geojson", [contour, contour]) == 2
     document = json.loads((tmp_path / "a.geojson").read_text("utf-8"))
     assert document["type"] == "FeatureCollection"

@@ -15,7 +15,7 @@ from napari_medseg.annotation.outlines import outlines
 from napari_medseg.inference.journal import Journal
 from napari_medseg.io import write_image
 from napari_medseg.io.atomic import replacing
-from napari_medseg.io.contour_file import ClassContour, write_contours
+from napari_medseg.io.contour_file import Contour, class_contour, write_contours
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Image, MaskClass
 
 #: Contours follow the finest level of the labels with at most so many pixels in the region.
@@ -146,11 +146,11 @@ def write_class_contours(path: Path, levels: Sequence[Any], region: Box, classes
     (top, bottom), (left, right) = (tuple(-(-edge // step) for edge in span) for span in region)
     labels = np.asarray(levels[level][top:bottom, left:right])
 
-    def contours() -> Iterator[ClassContour]:
+    def contours() -> Iterator[Contour]:
         for mask_class in classes:
             for found in outlines(labels == mask_class.value, least=_LEAST_PIXELS):
                 outer, *holes = (_placed(ring, (top, left), step, region) for ring in (found.outer, *found.holes))
-                yield ClassContour(mask_class=mask_class, outer=outer, holes=tuple(holes))
+                yield class_contour(mask_class, outer, holes)
 
     return write_contours(path, contours())
 

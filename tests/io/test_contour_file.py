@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_medseg.data.contours import Contour, ContourFile, Part, read_contours, write_contours
-from napari_medseg.errors import DatasetError, InputNotFoundError
+from napari_medseg.errors import InputNotFoundError, ReadError
+from napari_medseg.io.contour_file import Contour, ContourFile, Part, read_contours, write_contours
 
 _corner = st.tuples(*[st.one_of(st.integers(-5, 99_999), st.floats(-10, 1e5, allow_nan=False))] * 2)
 _ring = st.lists(_corner, min_size=3, max_size=8).filter(lambda ring: ring[0] != ring[-1])
@@ -135,7 +135,7 @@ def test_a_real_geometry_of_qupath_round_trips(shared_data: Path, tmp_path: Path
 )
 def test_what_is_no_geojson_of_areas_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.geojson").write_text(text, "utf-8")
-    with pytest.raises(DatasetError, match=r"a\.geojson"):
+    with pytest.raises(ReadError, match=r"a\.geojson"):
         read_contours(tmp_path / "a.geojson")
 
 
