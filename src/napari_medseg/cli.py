@@ -28,6 +28,8 @@ COMMANDS = (
     "train",
     "predict",
     "evaluate",
+    "compare",
+    "models",
     "measure",
     "export",
     "reproduce",

@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_medseg.api.comparison import compare
     from napari_medseg.api.evaluation import evaluate
     from napari_medseg.api.exporting import export_dataset, export_labels, labels_onto
     from napari_medseg.api.measuring import MeasureOptions, measure
+    from napari_medseg.api.models import list_models, promote_model, roll_back_model
     from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict
     from napari_medseg.api.prediction_files import predict_files
     from napari_medseg.api.reports import write_report
@@ -38,6 +40,10 @@ _HOMES = {
     "export_labels": "napari_medseg.api.exporting",
     "labels_onto": "napari_medseg.api.exporting",
     "evaluate": "napari_medseg.api.evaluation",
+    "compare": "napari_medseg.api.comparison",
+    "list_models": "napari_medseg.api.models",
+    "promote_model": "napari_medseg.api.models",
+    "roll_back_model": "napari_medseg.api.models",
     "reproduce": "napari_medseg.api.reproduction",
     "write_report": "napari_medseg.api.reports",
 }
@@ -47,19 +53,23 @@ __all__ = [
     "MeasureOptions",
     "SlideOptions",
     "bundled_model",
+    "compare",
     "describe",
     "estimate",
     "evaluate",
     "export_dataset",
     "export_labels",
     "labels_onto",
+    "list_models",
     "load_model",
     "measure",
     "predict",
     "predict_files",
     "predict_slide",
+    "promote_model",
     "read",
     "reproduce",
+    "roll_back_model",
     "train",
     "write_report",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from napari_medseg.structures import (
     Image,
     MaskClass,
     Prediction,
+    Progress,
     Split,
     Surface,
     TrainingCase,
@@ -26,6 +27,7 @@ from napari_medseg.structures import (
 from napari_medseg.training.events import Report, ignore
 
 if TYPE_CHECKING:
+    from napari_medseg.inference.evaluation import Judged
     from napari_medseg.inference.predictor import Predictor
     from napari_medseg.models.compute import Compute
 
@@ -167,8 +169,44 @@ def figures_of(
     surfaces
         Between the predictor's layers from top to bottom; empty: nothing is said of surfaces.
     """
-    from napari_medseg.inference.engine import predict
     from napari_medseg.inference.evaluation import evaluate_cases
+
+    asked = _ask(predictor, cases, compute, report)
+    return evaluate_cases(
+        asked.predict_case,
+        asked.cases,
+        classes=asked.predictor.classes,
+        tags=predictor.tags,
+        surfaces=surfaces,
+        graded=predictor.graded,
+        region_of=predictor.region_of,
+        progress=asked.progress,
+    )
+
+
+def judgements_of(
+    predictor: Predictor, cases: Sequence[TrainingCase], compute: Compute, report: Report = ignore
+) -> list[Judged]:
+    """What every case adds to the figures of `figures_of`, which two models can be compared by."""
+    from napari_medseg.inference.evaluation import Known, judge_cases
+
+    asked = _ask(predictor, cases, compute, report)
+    known = Known(asked.predictor.classes, predictor.tags, (), 0, predictor.graded)
+    return judge_cases(asked.predict_case, asked.cases, known, region_of=predictor.region_of, progress=asked.progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A predictor, the cases with what it can be asked of them, and how it is asked."""
+
+    predictor: Predictor
+    cases: Sequence[TrainingCase]
+    predict_case: Callable[..., Prediction]
+    progress: Progress
+
+
+def _ask(predictor: Predictor, cases: Sequence[TrainingCase], compute: Compute, report: Report) -> _Asked:
+    from napari_medseg.inference.engine import predict
     from napari_medseg.inference.focus import in_whole_image
 
     if predictor.marks_region:
@@ -184,16 +222,7 @@ def figures_of(
     if predictor.graded:
         names = predictor.tags
         cases = [replace(case, tag=None if case.grade is None else names[case.grade]) for case in cases]
-    return evaluate_cases(
-        predict_case,
-        cases,
-        classes=predictor.classes,
-        tags=predictor.tags,
-        surfaces=surfaces,
-        graded=predictor.graded,
-        region_of=predictor.region_of,
-        progress=progress,
-    )
+    return _Asked(predictor=predictor, cases=cases, predict_case=predict_case, progress=progress)
 
 
 def _seen_in_training(model: LoadedModel, cases: Sequence[TrainingCase]) -> list[TrainingCase]:

@@ -47,7 +47,7 @@ _POOLED = ("dice", "iou", "precision", "recall")
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class Judged:
     """What one case adds: counts (classes, 3) or None, tag index or None, probabilities (tags,) or None, layers.
 
     Of volumes also distances (classes, 4) and their unit.
@@ -64,7 +64,7 @@ class _Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """What the model knows, and the seed of the bootstrap."""
 
     classes: Sequence[MaskClass]
@@ -75,6 +75,7 @@ class _Known:
 
     @property
     def pile(self) -> tuple[int, ...]:
+        """Label values of the layers from top to bottom."""
         return pile_of(DatasetInfo(name="", classes=tuple(self.classes), surfaces=tuple(self.surfaces)))
 
 
@@ -124,16 +125,8 @@ def evaluate_cases(
     DatasetError
         There is nothing to compare, or a case has a tag that the model does not know.
     """
-    useful = [c for c in cases if (c.has_mask and classes) or (c.tag is not None and tags)]
-    if not useful:
-        raise DatasetError("No case of this split has a mask or tag to compare the model with: label some.")
-    _refuse_unknown_tags(useful, tags)
-    known = _Known(classes, tags, surfaces, seed, graded)
-    judged = []
-    for case in useful:
-        judged.append(_judge(predict_case, case, known, region_of))
-        if progress is not None:
-            progress(len(judged), len(useful), case.case)
+    known = Known(classes, tags, surfaces, seed, graded)
+    judged = judge_cases(predict_case, cases, known, region_of=region_of, progress=progress)
     document = {
         **_figures(judged, known),
         "per_case": [_row(each, known) for each in judged],
@@ -147,7 +140,28 @@ def evaluate_cases(
     return dict(_plain(document))
 
 
-def _figures(judged: Sequence[_Judged], known: _Known) -> dict[str, Any]:
+def judge_cases(
+    predict_case: Callable[..., Prediction],
+    cases: Sequence[TrainingCase],
+    known: Known,
+    *,
+    region_of: Callable[[TrainingCase], Box | None] | None = None,
+    progress: Progress | None = None,
+) -> list[Judged]:
+    """What every case that has a mask or a tag adds to the figures; arguments and errors as `evaluate_cases`."""
+    useful = [c for c in cases if (c.has_mask and known.classes) or (c.tag is not None and known.tags)]
+    if not useful:
+        raise DatasetError("No case of this split has a mask or tag to compare the model with: label some.")
+    _refuse_unknown_tags(useful, known.tags)
+    judged = []
+    for case in useful:
+        judged.append(_judge(predict_case, case, known, region_of))
+        if progress is not None:
+            progress(len(judged), len(useful), case.case)
+    return judged
+
+
+def _figures(judged: Sequence[Judged], known: Known) -> dict[str, Any]:
     """The figures of some cases together."""
     masked = [each for each in judged if each.counts is not None]
     document = {
@@ -164,7 +178,7 @@ def _figures(judged: Sequence[_Judged], known: _Known) -> dict[str, Any]:
     return document
 
 
-def _distances(measured: Sequence[_Judged], known: _Known) -> dict[str, Any]:
+def _distances(measured: Sequence[Judged], known: Known) -> dict[str, Any]:
     """Distances in millimetres, or in voxels where no volume knows its spacing; none where only some do."""
     units = {each.unit for each in measured}
     if len(units) > 1:
@@ -173,7 +187,7 @@ def _distances(measured: Sequence[_Judged], known: _Known) -> dict[str, Any]:
     return {"unit": units.pop(), **distance_figures(sums, known.classes, known.seed)}
 
 
-def _layer_figures(layered: Sequence[tuple[_Judged, LayerSums]], known: _Known) -> dict[str, Any]:
+def _layer_figures(layered: Sequence[tuple[Judged, LayerSums]], known: Known) -> dict[str, Any]:
     names, cases = [surface.name for surface in known.surfaces], [each for each, _ in layered]
     errors = _group_sums(cases, np.stack([sums.errors for _, sums in layered]))
     repaired = _group_sums(cases, np.stack([sums.errors_repaired for _, sums in layered]))
@@ -200,9 +214,9 @@ def _refuse_unknown_tags(cases: Sequence[TrainingCase], tags: Sequence[str]) -> 
 def _judge(
     predict_case: Callable[..., Prediction],
     case: TrainingCase,
-    known: _Known,
+    known: Known,
     region_of: Callable[[TrainingCase], Box | None] | None,
-) -> _Judged:
+) -> Judged:
     classes, tags = known.classes, known.tags
     image = case.load_image()
     prediction = predict_case(image) if region_of is None else predict_case(image, region_of(case))
@@ -222,10 +236,10 @@ def _judge(
         tag = tags.index(case.tag)
         probabilities = np.array([prediction.tag.probabilities[name] for name in tags])
         sure = prediction.tag.sure
-    return _Judged(case, counts, tag, probabilities, layers, distances, unit, sure)
+    return Judged(case, counts, tag, probabilities, layers, distances, unit, sure)
 
 
-def _group_sums(judged: Sequence[_Judged], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _group_sums(judged: Sequence[Judged], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Values per case (n, ...) summed per group: (groups, ...)."""
     names = sorted({each.case.group for each in judged})
     index = [names.index(each.case.group) for each in judged]
@@ -234,7 +248,7 @@ def _group_sums(judged: Sequence[_Judged], values: npt.NDArray[Any]) -> npt.NDAr
     return sums
 
 
-def _segmentation(judged: Sequence[_Judged], classes: Sequence[MaskClass], seed: int) -> dict[str, Any] | None:
+def _segmentation(judged: Sequence[Judged], classes: Sequence[MaskClass], seed: int) -> dict[str, Any] | None:
     if not judged:
         return None
     counts = np.stack([each.counts for each in judged if each.counts is not None])
@@ -267,7 +281,7 @@ def _segmentation(judged: Sequence[_Judged], classes: Sequence[MaskClass], seed:
     return document
 
 
-def _classification(judged: Sequence[_Judged], known: _Known) -> dict[str, Any] | None:
+def _classification(judged: Sequence[Judged], known: Known) -> dict[str, Any] | None:
     if not judged:
         return None
     sure = [each.sure for each in judged if each.sure is not None]
@@ -284,7 +298,7 @@ def _interval(bounds: npt.NDArray[Any]) -> list[float] | None:
     return None if np.isnan(bounds).any() else [float(bounds[0]), float(bounds[1])]
 
 
-def _row(judged: _Judged, known: _Known) -> dict[str, Any]:
+def _row(judged: Judged, known: Known) -> dict[str, Any]:
     row: dict[str, Any] = {"case": judged.case.case, "group": judged.case.group, "source": judged.case.source}
     if judged.counts is not None:
         dice = metrics.counts_to_scores(judged.counts)["dice"]
