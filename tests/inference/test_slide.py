@@ -13,7 +13,7 @@ from napari_medseg.errors import Cancelled
 from napari_medseg.inference import slide as slide_module
 from napari_medseg.inference.engine import predict
 from napari_medseg.inference.journal import Journal
-from napari_medseg.inference.slide import SlideOutputs, predict_slide, tag_of
+from napari_medseg.inference.slide import SlideOutputs, plan_bands, plan_slide, predict_slide, tag_of
 from napari_medseg.io.growing import GrowingPyramid
 from napari_medseg.io.halving import halved_by_choice, halved_by_mean
 from napari_medseg.io.pyramid import create_pyramid
@@ -154,3 +154,60 @@ def test_glass_takes_no_room(tmp_path: Path) -> None:
     done = predict_slide(make_predictor(SmallNet(3, 4), window=(256, 256)), picture(), outputs, mask=mask)
     assert done.windows <= 4
     assert zarr.open_array(tmp_path / "labels.zarr" / "0").nchunks_initialized == 1
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_bands_of_rows_give_the_same_files_in_any_order(tmp_path: Path, draws: bool) -> None:
+    tags, image, mask = ("red", "green", "blue"), picture(), blobs()
+    network = Judge(3, 4) if draws else lambda values: (None, values.mean(dim=(2, 3)))
+    predictor = make_predictor(network, window=(256, 256), tags=tags, **({} if draws else {"classes": ()}))
+
+    def outputs(folder: Path, journal: str, *, alone: bool) -> SlideOutputs:
+        if draws:
+            made = outputs_at(folder)
+            grown = {"finest_only": not alone}
+            return SlideOutputs(
+                labels=GrowingPyramid(folder / "labels.zarr", halved_by_choice, **grown),
+                probabilities=GrowingPyramid(folder / "shares.zarr", halved_by_mean, **grown),
+                journal=made.journal if alone else Journal(folder / journal),
+            )
+        folder.mkdir(exist_ok=True)
+        return SlideOutputs(labels=None, probabilities=None, journal=Journal(folder / journal))
+
+    at_once = outputs(tmp_path / "once", "journal.jsonl", alone=True)
+    region = ((100, 1290), (30, 1000))
+    whole = predict_slide(predictor, image, at_once, region=region, mask=mask, batch=3)
+    jobs = plan_slide(predictor, image, at_once, region=region, mask=mask)
+    bands = plan_bands(jobs, at_once, 3)
+    assert len(bands) > 1
+    assert [bands[0][0], bands[-1][1]] == [0, 1190]
+    windows, together = 0, Journal(tmp_path / "together")
+    for number, band in reversed(list(enumerate(bands))):
+        part = outputs(tmp_path / "parts", f"journal-{number}", alone=False)
+        windows += predict_slide(predictor, image, part, region=region, mask=mask, band=band, batch=3).windows
+        assert predict_slide(predictor, image, part, region=region, mask=mask, band=band, batch=3).windows == 0
+        together.include(part.journal)
+    assert whole.windows <= windows < 2 * whole.windows
+    assert tag_of(predictor, together) == tag_of(predictor, at_once.journal)
+    if draws:
+        part.labels.complete()
+        part.probabilities.complete()
+        for name in ("labels.zarr", "shares.zarr"):
+            assert bytes_below(tmp_path / "parts" / name) == bytes_below(tmp_path / "once" / name)
+
+
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_bands_share_the_windows_and_begin_with_files(tmp_path: Path) -> None:
+    predictor, outputs = make_predictor(SmallNet(3, 4), window=(64, 64)), outputs_at(tmp_path)
+    top = np.zeros((26, 22), bool)
+    top[:11, 3:20] = True
+    jobs = plan_slide(predictor, picture(), outputs, mask=top)
+    assert plan_bands(jobs, outputs, 1) == [(0, SHAPE[0])]
+    assert plan_bands(jobs, outputs, 2) == [(0, 512), (512, SHAPE[0])], "most tissue lies above"
+    assert plan_bands(jobs, outputs, 50) == [(0, 512), (512, 1024), (1024, SHAPE[0])]
+    region = ((500, 530), (0, SHAPE[1]))
+    jobs = plan_slide(predictor, picture(), outputs, region=region, mask=top)
+    assert plan_bands(jobs, outputs, 2) == [(0, 12), (12, 30)]

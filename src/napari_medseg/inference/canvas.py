@@ -124,6 +124,8 @@ class Canvas:
     first_row
         Rows of the region before this one were written by an earlier run, and are not again. All that happens to the
         others is what would have happened then, operation by operation, so that not a bit differs.
+    last_row
+        Rows from this one on are written by another run, and not here; None for all rows.
     """
 
     def __init__(
@@ -137,11 +139,13 @@ class Canvas:
         device: torch.device,
         overlapping: bool = False,
         first_row: int = 0,
+        last_row: int | None = None,
     ) -> None:
         self._maps, self._values, self._looked_at = maps, values, looked_at
         self._overlapping = overlapping
         self._needed = [m.needed for m in maps]
         self._first_row = first_row
+        self._last_row = len(maps[0].lower) if last_row is None else last_row
         self._labels = RowWriter(targets.labels, 0, index, first_row)
         wanted = targets.probabilities
         self._probabilities = RowWriter(wanted, 1, index, first_row) if wanted is not None else None
@@ -154,6 +158,8 @@ class Canvas:
         self._plans = plans
         self._top = self._needed[0][0]
         self._done = 0
+        #: Whether the buffer holds anything but zeros.
+        self._blended = False
 
     def add(self, position: tuple[int, ...], logits: torch.Tensor) -> None:
         """Blend one window in.
@@ -180,15 +186,17 @@ class Canvas:
         weight = weights[0]
         for other in weights[1:]:
             weight = weight * other
+        self._blended = True
         self._sums[tuple(target)].addcmul_(logits[tuple(source)].to(self._sums), weight)
 
     def pass_by(self, position: tuple[int, ...]) -> None:
-        """Do as if a window had been blended in all of whose rows are written already."""
+        """Do as if a window had been blended in none of whose rows is written here."""
         self._flush(max(self._plans[0].spans[position[0]][0], self._needed[0][0]))
 
     def finish(self) -> None:
         """Write all rows that are left."""
-        self._flush(self._needed[0][1])
+        if self._done < self._last_row:
+            self._flush(self._needed[0][1])
         self._labels.finish()
         if self._probabilities is not None:
             self._probabilities.finish()
@@ -217,18 +225,22 @@ class Canvas:
         """Move the rows from `count` on to the top of the buffer and clear what they leave."""
         if count <= 0:
             return
+        self._top += count
+        if not self._blended:
+            return
         rest = self._sums.shape[1] - count
+        self._blended = rest > 0
         for start in range(0, rest, count):  # in steps that do not overlap themselves
             stop = min(start + count, rest)
             self._sums[:, start:stop] = self._sums[:, start + count : stop + count]
         self._sums[:, max(rest, 0) :] = 0
-        self._top += count
 
     def _emit(self, part: slice) -> None:
         """Turn some of the image's rows into labels and write them."""
-        if part.stop <= self._first_row:
+        first, last = max(part.start, self._first_row), min(part.stop, self._last_row)
+        if first >= last:
             return
-        new = slice(max(self._first_row - part.start, 0), None)
+        new = slice(first - part.start, last - part.start)
         before = self._labels.written
         labels, shares = self._answers(part)
         self._labels.write(labels[new])

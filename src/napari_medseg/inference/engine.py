@@ -167,7 +167,9 @@ class InRows:
     Parameters
     ----------
     first_row
-        Rows of the region that an earlier run wrote.
+        Rows of the region before this one are written already, or by another run.
+    last_row
+        Rows from this one on are written by another run.
     readers
         Threads that read windows.
     judged
@@ -175,6 +177,7 @@ class InRows:
     """
 
     first_row: int
+    last_row: int
     readers: int
     judged: Callable[[Sequence[Window], npt.NDArray[np.float32]], None]
 
@@ -230,7 +233,7 @@ class Run:
     def execute(self, progress: Progress | None, cancel: Callable[[], bool] | None) -> int:
         """Run all windows that are not finished; returns their number."""
         prepared = self._predictor.prepare(self._image)
-        windows = self._unfinished()
+        windows, beyond = self._unfinished()
         total, done = len(windows), 0
         readers = 1 if self._rows is None else self._rows.readers
         with torch.inference_mode(), ThreadPoolExecutor(readers, thread_name_prefix="read-windows") as reading:
@@ -243,25 +246,23 @@ class Run:
                     done += len(batch)
                     if progress is not None:
                         progress(done, total, f"window {done} of {total}")
+                if beyond is not None and self._canvas is not None:
+                    # Emits rows in the very blocks in which they are when that window is run too.
+                    self._canvas.pass_by(beyond.position)
                 self._finish_canvas()
             finally:
                 reading.shutdown(wait=False, cancel_futures=True)
         return total
 
-    def _unfinished(self) -> Sequence[Window]:
-        """The windows to run; the canvas is brought to where it was before the first of them."""
-        windows = self._job.windows
-        if self._rows is None or self._rows.first_row == 0:
-            return windows
-        rows, plan = self._job.maps[0], self._job.plans[0]
-        if self._rows.first_row >= len(rows.lower):
-            return ()
-        needed = int(rows.lower[self._rows.first_row])
-        rest = [window for window in windows if plan.spans[window.position[0]][1] > needed]
-        for window in windows[: len(windows) - len(rest)]:
-            if self._targets.labels is not None:
+    def _unfinished(self) -> tuple[Sequence[Window], Window | None]:
+        """The windows to run, and the one after them; the canvas is brought to where it was before the first."""
+        if self._rows is None:
+            return self._job.windows, None
+        before, todo, beyond = self._job.around(self._rows.first_row, self._rows.last_row)
+        if todo and self._targets.labels is not None:
+            for window in before:
                 self._canvas_of(window).pass_by(window.position)
-        return rest
+        return todo, beyond
 
     def _next_batch(
         self, ahead: Iterator[tuple[Window, npt.NDArray[np.float32]]], windows: Sequence[Window], done: int
@@ -379,6 +380,7 @@ class Run:
             self._device,
             self._predictor.overlapping,
             0 if self._rows is None else self._rows.first_row,
+            None if self._rows is None else self._rows.last_row,
         )
         return self._canvas
 

@@ -68,6 +68,25 @@ class Job:
         """Number of leading axes (slices of a stack) that windows do not have."""
         return len(self.region) - len(self.plans)
 
+    def around(self, first: int, last: int) -> tuple[Sequence[Window], Sequence[Window], Window | None]:
+        """The windows of a picture before those on which some rows depend, those, and the one that follows.
+
+        Parameters
+        ----------
+        first, last
+            Rows first <= row < last, counted from the region's start.
+        """
+        if first >= last:
+            return self.windows, (), None
+        plan, rows = self.plans[0], self.maps[0]
+        needed, reached = int(rows.lower[first]), int(rows.upper[last - 1])
+        start = next(
+            (k for k, w in enumerate(self.windows) if plan.spans[w.position[0]][1] > needed), len(self.windows)
+        )
+        todo = [w for w in self.windows[start:] if plan.spans[w.position[0]][0] <= reached]
+        beyond = self.windows[start + len(todo)] if start + len(todo) < len(self.windows) else None
+        return self.windows[:start], todo, beyond
+
     @property
     def skipped_slices(self) -> list[tuple[int, ...]]:
         """Slices that the mask leaves out altogether."""

@@ -59,6 +59,10 @@ class Journal:
         for row, column, area, *logits in entry.get("judged", ()):
             self.judgements[strip, row, column] = Judgement(area, np.array(logits, np.float32))
 
+    def include(self, other: Journal) -> None:
+        """Know what another journal says of windows too; nothing is written."""
+        self.judgements |= other.judgements
+
     def wrote(self, strip: int, rows: int) -> None:
         """The first rows of a strip are written."""
         self._add({"strip": strip, "rows": rows})

@@ -3,7 +3,8 @@
 A strip is as wide as memory allows for the rows that are being blended, mostly the whole slide; windows at the border
 of two strips are run for both. Labels are final and written once no window reaches above their rows. A program that is
 killed goes on at the first row that was not written: it runs again the few windows that reach over that row, in the
-same batches, and blends them into the same places of the same buffer, so that not a bit differs.
+same batches, and blends them into the same places of the same buffer, so that not a bit differs. In the same way
+several programs can each write a band of rows.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from napari_medseg.structures import Box, Image, Progress, TagResult
 #: Bytes of the rows that are being blended and of those that wait to be written.
 _STRIP_BYTES = 256 * 2**20
 _MOST_READERS = 4
+#: First row and end, counted from the first row of the region.
+Band = tuple[int, int]
 #: Probabilities are stored as whole numbers up to this.
 PROBABILITY_ONE = 255
 
@@ -46,7 +49,7 @@ class SlideOutputs:
     probabilities
         uint8 pyramid (class with the background, y, x), 255 meaning 1; None where not wanted.
     journal
-        What is finished.
+        What is finished of the rows that are written.
     """
 
     labels: GrowingPyramid | None
@@ -94,6 +97,7 @@ def predict_slide(
     *,
     region: Box | None = None,
     mask: npt.NDArray[np.bool_],
+    band: Band | None = None,
     batch: int | None = None,
     compute: Compute | None = None,
     progress: Progress | None = None,
@@ -109,6 +113,8 @@ def predict_slide(
         Of two spatial axes.
     outputs
         Where results go; its journal says what is there.
+    band
+        The rows to write, as `plan_bands` chooses them; None for all.
     region, mask, batch, compute, progress, cancel
         As in `napari_medseg.inference.engine.predict`; progress counts the windows of the whole slide.
 
@@ -119,19 +125,17 @@ def predict_slide(
     WriteError
         The results cannot be written.
     """
-    box = region or tuple((0, n) for n in image.spatial_shape)
-    strips = _strips(predictor, image, box, outputs)
-    jobs = tuple(plan_job(predictor, image, strip, mask) for strip in strips)
+    jobs = plan_slide(predictor, image, outputs, region=region, mask=mask)
+    rows = band or (0, jobs[0].region[0][1] - jobs[0].region[0][0])
     done = SlideRun(jobs)
-    total = sum(len(job.windows) for job in jobs)
-    before = 0
+    counts = [len(job.around(*rows)[1]) for job in jobs]
+    total = sum(counts)
     with kept_memory():
-        for number, job in enumerate(jobs):
-            strip = _Strip(number, job, outputs)
+        for number, (job, end) in enumerate(zip(jobs, itertools.accumulate(counts), strict=True)):
+            strip = _Strip(number, job, outputs, rows)
             run = Run(predictor, image, job, strip.targets(), batch, compute or PLAIN, strip.rows())
-            first = before
 
-            def report(now: int, of: int, text: str, end: int = first + len(job.windows)) -> None:
+            def report(now: int, of: int, text: str, end: int = end) -> None:
                 # What was finished earlier counts as done.
                 if progress is not None:
                     progress(end - of + now, total, text)
@@ -142,8 +146,51 @@ def predict_slide(
             done.notes += [note for note in run.notes if note not in done.notes]
             for part, seconds in run.seconds.items():
                 done.seconds[part] += seconds
-            before += len(job.windows)
     return done
+
+
+def plan_slide(
+    predictor: Predictor,
+    image: Image,
+    outputs: SlideOutputs,
+    *,
+    region: Box | None = None,
+    mask: npt.NDArray[np.bool_],
+) -> tuple[Job, ...]:
+    """The windows of every strip of a slide; arguments and errors as `predict_slide`."""
+    box = region or tuple((0, n) for n in image.spatial_shape)
+    strips = _strips(predictor, image, box, outputs)
+    return tuple(plan_job(predictor, image, strip, mask) for strip in strips)
+
+
+def plan_bands(jobs: Sequence[Job], outputs: SlideOutputs, parts: int) -> list[Band]:
+    """Rows for several programs, with about as many windows for each.
+
+    Bands begin where files of the arrays do, so that no file has two writers.
+
+    Parameters
+    ----------
+    jobs
+        From `plan_slide`.
+    parts
+        Bands that are wanted; there are fewer where the slide has not as many files one below the other.
+
+    Returns
+    -------
+    first row and end of every band, counted from the region's first row
+    """
+    (top, bottom), rows, plan = jobs[0].region[0], jobs[0].maps[0], jobs[0].plans[0]
+    stored = [
+        p.levels[0].shards or p.levels[0].chunks for p in (outputs.labels, outputs.probabilities) if p is not None
+    ]
+    step = max((s[-2] for s in stored), default=round(plan.window * rows.size / rows.working))
+    begins = [int(np.searchsorted(rows.upper, plan.spans[w.position[0]][0])) for job in jobs for w in job.windows]
+    edges = np.arange(top // step + 1, -(-bottom // step)) * step - top
+    # Windows that begin above each edge.
+    counts = np.searchsorted(np.sort(begins), edges)
+    wanted = len(begins) * np.arange(1, parts) / parts
+    cuts = {int(edges[np.abs(counts - share).argmin()]) for share in wanted} if edges.size else set()
+    return list(itertools.pairwise([0, *sorted(cuts), bottom - top]))
 
 
 def tag_of(predictor: Predictor, journal: Journal) -> TagResult | None:
@@ -172,11 +219,11 @@ def _strips(predictor: Predictor, image: Image, region: Box, outputs: SlideOutpu
 
 
 class _Strip:
-    """A strip's targets and what the journal hears of it."""
+    """A strip's targets and what the journal hears of it, in a band of rows."""
 
-    def __init__(self, number: int, job: Job, outputs: SlideOutputs) -> None:
+    def __init__(self, number: int, job: Job, outputs: SlideOutputs, band: Band) -> None:
         self._number, self._job, self._outputs = number, job, outputs
-        self._height = job.region[0][1] - job.region[0][0]
+        self._first, self._last = band
 
     def targets(self) -> Targets:
         """Where the strip's rows are written."""
@@ -193,16 +240,16 @@ class _Strip:
     def rows(self) -> InRows:
         """From where on the strip is run."""
         readers = min(_MOST_READERS, os.cpu_count() or 1)
-        return InRows(first_row=self._finished, readers=readers, judged=self._judged)
+        return InRows(first_row=self._finished, last_row=self._last, readers=readers, judged=self._judged)
 
     def finish(self) -> None:
         """Say that the strip is finished; one without tissue never wrote a row."""
-        if self._finished < self._height:
-            self._wrote(self._height)
+        if self._finished < self._last:
+            self._wrote(self._last)
 
     @property
     def _finished(self) -> int:
-        return self._outputs.journal.rows.get(self._number, 0)
+        return self._outputs.journal.rows.get(self._number, self._first)
 
     def _wrote(self, rows: int) -> None:
         self._outputs.journal.wrote(self._number, rows)
@@ -213,7 +260,7 @@ class _Strip:
             # Nothing is drawn: a row is finished with its last window.
             row, end = windows[-1].position[0], self._job.plans[0].spans[windows[-1].position[0]][1]
             if windows[-1] == [w for w in self._job.windows if w.position[0] == row][-1]:
-                self._wrote(int(np.searchsorted(self._job.maps[0].lower, end)))
+                self._wrote(min(int(np.searchsorted(self._job.maps[0].lower, end)), self._last))
 
 
 def _stored(shares: npt.NDArray[np.float16]) -> npt.NDArray[np.uint8]:

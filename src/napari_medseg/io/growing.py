@@ -6,6 +6,7 @@ A band may be written again, with the same result: what a killed program left un
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
+from napari_medseg.io.pyramid import blocks_of
 from napari_medseg.structures import Box
 
 Pixels = npt.NDArray[Any]
@@ -28,13 +30,17 @@ class GrowingPyramid:
         Its folder.
     halve
         How a level is made from the one before.
+    finest_only
+        Write the finest level alone, because several programs write different rows of it at a time, which share the
+        files of coarser levels; those are left to `complete`.
     """
 
-    def __init__(self, path: Path, halve: Callable[[Pixels], Pixels]) -> None:
+    def __init__(self, path: Path, halve: Callable[[Pixels], Pixels], *, finest_only: bool = False) -> None:
         group = zarr.open_group(path, mode="r+", use_consolidated=False)
         names = sorted((name for name, _ in group.arrays()), key=int)
         self.levels: list[Any] = [group[name] for name in names]
         self._halve = halve
+        self._written = self.levels[:1] if finest_only else self.levels
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,10 +69,17 @@ class GrowingPyramid:
             padding = [*rest, (before[0], after[0]), (before[1], after[1])]
             block = np.pad(pixels, padding, constant_values=self.levels[0].fill_value)
         top, left = top - before[0], left - before[1]
-        for level in self.levels:
+        for level in self._written:
             rows, columns = (slice(at, at + n) for at, n in zip((top, left), block.shape[-2:], strict=True))
             level[..., rows, columns] = block
             block, top, left = self._halve(block), top // 2, left // 2
+
+    def complete(self) -> None:
+        """Make all coarser levels from the finest, file by file: the same as if each block had made them at once."""
+        for finer, level in itertools.pairwise(self.levels):
+            for block in blocks_of(level):
+                plane = tuple(slice(2 * p.start, 2 * p.stop) for p in block[-2:])
+                level[block] = self._halve(np.asarray(finer[(*block[:-2], *plane)]))
 
     def part(self, region: Box, convert: Callable[[Pixels], Pixels] | None = None) -> PyramidPart:
         """A region to which whole rows are assigned."""

@@ -88,7 +88,7 @@ def write_pyramid(
         levels = [
             _level(group, number, shape, source.dtype, order) for number, shape in enumerate(_shapes(source.shape))
         ]
-        blocks = [(number, block) for number, level in enumerate(levels) for block in _blocks(level)]
+        blocks = [(number, block) for number, level in enumerate(levels) for block in blocks_of(level)]
         for done, (number, block) in enumerate(blocks):
             if progress is not None:
                 progress(done, len(blocks), f"level {number}")
@@ -201,7 +201,7 @@ def _create_level(
     )
 
 
-def _blocks(array: zarr.Array[Any]) -> Iterator[Block]:
+def blocks_of(array: zarr.Array[Any]) -> Iterator[Block]:
     """Blocks that are written to separate files, so that none is written twice."""
     steps = array.shards or array.chunks
     starts = (range(0, n, step) for n, step in zip(array.shape, steps, strict=True))
