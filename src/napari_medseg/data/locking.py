@@ -12,8 +12,10 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -144,6 +146,31 @@ class FileLock:
             with contextlib.suppress(OSError):
                 os.link(aside, self.path)
         aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def kept_alive(lock: FileLock) -> Iterator[None]:
+    """Hold a lock for longer than a write: a thread tells waiters that the holder lives.
+
+    Raises
+    ------
+    LockedError, WriteError
+        As the lock itself.
+    """
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(STALE_SECONDS / 4) and lock.is_held():
+            lock.beat()
+
+    with lock:
+        thread = threading.Thread(target=beat, name="lock", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
 
 def process_start(pid: int) -> str | None:

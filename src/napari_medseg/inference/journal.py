@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from napari_medseg.errors import WriteError
 from napari_medseg.inference.job import Window
-from napari_medseg.io.atomic import write_text
 
 #: Strip of the slide, row and column of a window.
 Place = tuple[int, int, int]
@@ -28,7 +27,7 @@ class Judgement:
 
 
 class Journal:
-    """One line of JSON per event; a line that a killed program left half is dropped.
+    """One line of JSON per event; a line that a killed program left half is dropped with the next that is written.
 
     Parameters
     ----------
@@ -46,11 +45,14 @@ class Journal:
         #: Finished rows per strip, and what was said of windows.
         self.rows: dict[int, int] = {}
         self.judgements: dict[Place, Judgement] = {}
-        text = path.read_text("ascii") if path.exists() else ""
-        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        for line in lines:
-            self._take(json.loads(line))
-        write_text(path, "".join(lines))
+        text = path.read_bytes() if path.exists() else b""
+        #: Bytes of whole lines, where half a line follows them; reading alone changes nothing.
+        self._whole: int | None = None
+        for line in text.splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                self._take(json.loads(line))
+            else:
+                self._whole = len(text) - len(line)
 
     def _take(self, entry: dict[str, Any]) -> None:
         strip = entry["strip"]
@@ -76,6 +78,9 @@ class Journal:
         self._take(entry)
         try:
             with self._path.open("ab", buffering=0) as file:
+                if self._whole is not None:
+                    file.truncate(self._whole)
+                    self._whole = None
                 file.write((json.dumps(entry, separators=(",", ":")) + "\n").encode("ascii"))
         except OSError as error:
             raise WriteError(f"{self._path} could not be written ({error.strerror}): free space there.") from error

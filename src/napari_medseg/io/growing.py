@@ -7,7 +7,8 @@ A band may be written again, with the same result: what a killed program left un
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
+from napari_medseg.io.atomic import not_written
 from napari_medseg.io.pyramid import blocks_of
 from napari_medseg.structures import Box
 
@@ -39,7 +41,7 @@ class GrowingPyramid:
         group = zarr.open_group(path, mode="r+", use_consolidated=False)
         names = sorted((name for name, _ in group.arrays()), key=int)
         self.levels: list[Any] = [group[name] for name in names]
-        self._halve = halve
+        self._path, self._halve = path, halve
         self._written = self.levels[:1] if finest_only else self.levels
 
     @property
@@ -57,6 +59,11 @@ class GrowingPyramid:
         top, left
             Its first row and column. Blocks that share a pixel of a coarser level overwrite each other there: their
             borders have to lie on multiples of 2 ** (levels - 1), or nothing but the fill value next to them.
+
+        Raises
+        ------
+        WriteError
+            The disk is full, or the folder cannot be written any more.
         """
         step = 2 ** (len(self.levels) - 1)
         height, width = self.shape[-2:]
@@ -69,17 +76,27 @@ class GrowingPyramid:
             padding = [*rest, (before[0], after[0]), (before[1], after[1])]
             block = np.pad(pixels, padding, constant_values=self.levels[0].fill_value)
         top, left = top - before[0], left - before[1]
-        for level in self._written:
-            rows, columns = (slice(at, at + n) for at, n in zip((top, left), block.shape[-2:], strict=True))
-            level[..., rows, columns] = block
-            block, top, left = self._halve(block), top // 2, left // 2
+        with self._telling():
+            for level in self._written:
+                rows, columns = (slice(at, at + n) for at, n in zip((top, left), block.shape[-2:], strict=True))
+                level[..., rows, columns] = block
+                block, top, left = self._halve(block), top // 2, left // 2
 
     def complete(self) -> None:
         """Make all coarser levels from the finest, file by file: the same as if each block had made them at once."""
-        for finer, level in itertools.pairwise(self.levels):
-            for block in blocks_of(level):
-                plane = tuple(slice(2 * p.start, 2 * p.stop) for p in block[-2:])
-                level[block] = self._halve(np.asarray(finer[(*block[:-2], *plane)]))
+        with self._telling():
+            for finer, level in itertools.pairwise(self.levels):
+                for block in blocks_of(level):
+                    plane = tuple(slice(2 * p.start, 2 * p.stop) for p in block[-2:])
+                    level[block] = self._halve(np.asarray(finer[(*block[:-2], *plane)]))
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say of a full disk what it means."""
+        try:
+            yield
+        except OSError as error:
+            raise not_written(self._path, error) from error
 
     def part(self, region: Box, convert: Callable[[Pixels], Pixels] | None = None) -> PyramidPart:
         """A region to which whole rows are assigned."""

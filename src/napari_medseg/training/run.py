@@ -12,7 +12,6 @@ import csv
 import hashlib
 import json
 import math
-import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, TypeVar
 import torch
 
 from napari_medseg.config import load_json
-from napari_medseg.data.locking import STALE_SECONDS, FileLock
+from napari_medseg.data.locking import STALE_SECONDS, FileLock, kept_alive
 from napari_medseg.errors import LockedError, TrainingError
 from napari_medseg.io.atomic import not_written, write_text
 from napari_medseg.models.compute import Compute
@@ -107,27 +106,14 @@ def _refuse_foreign_files(run: Path) -> None:
 @contextlib.contextmanager
 def _held(run: Path) -> Iterator[None]:
     """The folder's lock, kept alive by a thread for as long as the block lasts."""
-    lock = FileLock(run / ".lock", timeout=LOCK_SECONDS)
-    try:
-        lock.__enter__()
-    except LockedError as error:
-        raise TrainingError(
-            f"Another training works in {run}: wait for it, stop it, or choose another folder."
-        ) from error
-    over = threading.Event()
-
-    def keep_alive() -> None:
-        while not over.wait(STALE_SECONDS / 4) and lock.is_held():
-            lock.beat()
-
-    thread = threading.Thread(target=keep_alive, name="run lock", daemon=True)
-    thread.start()
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(kept_alive(FileLock(run / ".lock", timeout=LOCK_SECONDS)))
+        except LockedError as error:
+            raise TrainingError(
+                f"Another training works in {run}: wait for it, stop it, or choose another folder."
+            ) from error
         yield
-    finally:
-        over.set()
-        thread.join()
-        lock.__exit__(None, None, None)
 
 
 def run_stages(
