@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from napari_medseg.data import naming
 from napari_medseg.data.boundaries import BoundaryStore
 from napari_medseg.errors import AnnotationError, DatasetError
 from napari_medseg.structures import DatasetInfo, Image
-from napari_medseg.widgets.boundary_saving import BoundarySaving, Snapshot
 from napari_medseg.widgets.curve_history import CurveHistory
 from napari_medseg.widgets.curve_labels import CurveLabels
 from napari_medseg.widgets.curve_layers import CLEAR, CurveLayers
+from napari_medseg.widgets.file_saving import FileSaving
 from napari_medseg.widgets.window import quick_removal
 
 
@@ -88,7 +89,10 @@ class CaseCurves(QObject):
         self._drawing = CurveLabels(labels, self.curves, pile_of(info), predicted)
         self._kept_locked = False
         store = BoundaryStore(folder / "boundaries" / f"{naming.file_name(case)}.csv", [s.name for s in info.surfaces])
-        self.saving = BoundarySaving(store, self._snapshot, folder / "history" / "boundaries", self)
+        kept = folder / "history" / "boundaries"
+        self.saving = FileSaving(
+            store.path, lambda: partial(store.write, *self._snapshot()), kept, what="Curves", parent=self
+        )
         self.saving.failed.connect(self.failed)
         self._read(store)
         self.layers = CurveLayers(viewer, labels, case, self.colors)
@@ -329,7 +333,8 @@ class CaseCurves(QObject):
         for bscan in np.flatnonzero(np.isfinite(found.rows).any(axis=(1, 2))).tolist():
             self.curves.set_rows(bscan, found.rows[bscan], pinned=found.pinned[bscan], remember=False)
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """All rows and pinned anchors as `BoundaryStore.write` takes them."""
         bscans = range(self.curves.shape[0])
         return np.stack([self.curves.rows(b) for b in bscans]), np.stack([self.curves.pinned(b) for b in bscans])
 

@@ -1,4 +1,4 @@
-"""Saving curves while they are drawn: a little after each change, in a thread, tried again until it works."""
+"""Saving a file while one draws: a little after each change, in a thread, tried again until it works."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_medseg.data.boundaries import BoundaryStore
 from napari_medseg.data.naming import free_path
 from napari_medseg.errors import MedsegError, WriteError
 from napari_medseg.widgets import autosave
@@ -20,42 +17,50 @@ from napari_medseg.widgets import autosave
 #: Seconds after the labels, which are written first.
 _AFTER_LABELS = 0.1
 
-Snapshot = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]
 _Stamp = tuple[int, int] | None
 
 
-class BoundarySaving(QObject):
-    """Writes a case's curves to their file.
+class FileSaving(QObject):
+    """Writes what is drawn on a case to its file.
 
     Parameters
     ----------
-    store
+    path
         The file. One that another program wrote meanwhile, or that could not be read, is kept in `kept` before it is
         replaced.
-    snapshot
-        Gives all rows and pinned anchors as `BoundaryStore.write` takes them.
+    prepare
+        Called in the window's thread; returns a function that writes the present state in any thread.
     kept
         Folder for replaced files.
+    what
+        What is drawn, as the first word of a sentence and in the plural: ``"Curves"``.
     """
 
-    #: Curves were written.
+    #: The file was written.
     saved = Signal()
     #: They could not be written: one sentence.
     failed = Signal(str)
     _written = Signal(object, object)
 
     def __init__(
-        self, store: BoundaryStore, snapshot: Callable[[], Snapshot], kept: Path, parent: QObject | None = None
+        self,
+        path: Path,
+        prepare: Callable[[], Callable[[], None]],
+        kept: Path,
+        *,
+        what: str,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._store = store
-        self._snapshot = snapshot
+        self.path = path
+        self._prepare = prepare
+        self._what = what
         self._kept = kept
         self._known: _Stamp = None
         self._changed = False
         self._since: float | None = None
         self._retry_seconds = autosave.RETRY_SECONDS[0]
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="save-curves")
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="save-file")
         self._under_way: Future[None] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -64,7 +69,7 @@ class BoundarySaving(QObject):
 
     def trust_file(self) -> None:
         """What lies in the file now was read: it may be replaced."""
-        self._known = _stamp(self._store.path)
+        self._known = _stamp(self.path)
 
     def is_saved(self) -> bool:
         """Whether the file holds all changes."""
@@ -96,7 +101,7 @@ class BoundarySaving(QObject):
             return
         self._changed, self._since = False, None
         try:
-            self._write(self._snapshot())
+            self._write(self._prepare())
         except Exception:
             self._changed = True
             self._retry_later()
@@ -113,16 +118,16 @@ class BoundarySaving(QObject):
             # `_on_written` starts the next round.
             return
         self._changed, self._since = False, None
-        self._under_way = future = self._writer.submit(self._write, self._snapshot())
+        self._under_way = future = self._writer.submit(self._write, self._prepare())
         future.add_done_callback(lambda done: self._written.emit(done, done.exception()))
 
-    def _write(self, snapshot: Snapshot) -> None:
+    def _write(self, write: Callable[[], None]) -> None:
         self._keep_foreign()
-        self._store.write(*snapshot)
-        self._known = _stamp(self._store.path)
+        write()
+        self._known = _stamp(self.path)
 
     def _keep_foreign(self) -> None:
-        path = self._store.path
+        path = self.path
         if not path.exists() or _stamp(path) == self._known:
             return
         try:
@@ -143,7 +148,7 @@ class BoundarySaving(QObject):
             self._changed = True
             self._retry_later()
             text = str(error) if isinstance(error, MedsegError) else f"{type(error).__name__}: {error}"
-            self.failed.emit(f"Curves could not be saved; they stay in memory and are tried again. {text}")
+            self.failed.emit(f"{self._what} could not be saved; they stay in memory and are tried again. {text}")
             return
         self._note_written()
 
