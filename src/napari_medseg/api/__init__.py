@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_medseg.api.exporting import export_dataset, export_labels, labels_onto
     from napari_medseg.api.measuring import MeasureOptions, measure
     from napari_medseg.api.models import list_models, promote_model, roll_back_model
+    from napari_medseg.api.next_label import next_cases
     from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict
     from napari_medseg.api.prediction_files import predict_files
     from napari_medseg.api.reports import write_report
@@ -44,6 +45,7 @@ _HOMES = {
     "list_models": "napari_medseg.api.models",
     "promote_model": "napari_medseg.api.models",
     "roll_back_model": "napari_medseg.api.models",
+    "next_cases": "napari_medseg.api.next_label",
     "reproduce": "napari_medseg.api.reproduction",
     "write_report": "napari_medseg.api.reports",
 }
@@ -63,6 +65,7 @@ __all__ = [
     "list_models",
     "load_model",
     "measure",
+    "next_cases",
     "predict",
     "predict_files",
     "predict_slide",
