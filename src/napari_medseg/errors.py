@@ -38,6 +38,10 @@ class ConflictError(DatasetError):
     """Another writer changed the same row; both versions were kept."""
 
 
+class ReviewedError(DatasetError):
+    """A case was reviewed, so that its annotations stay until somebody unlocks it."""
+
+
 class LockedError(MedsegError, TimeoutError):
     """Another program holds the data set's lock."""
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from napari_medseg.data.dataset_file import FILE_NAME
 from napari_medseg.data.history import Change, History, now
 from napari_medseg.data.locking import FileLock
+from napari_medseg.data.lost_changes import lost_changes, restored, went_back
 from napari_medseg.data.rows import case_of_row
 from napari_medseg.data.table import Table, read_table, render_table
-from napari_medseg.errors import DatasetError, MedsegError, WriteError
+from napari_medseg.data.table_merging import merged
+from napari_medseg.errors import DatasetError, LockedError, MedsegError, WriteError
 from napari_medseg.io.atomic import replacing
 from napari_medseg.structures import Case
 
 TABLE_NAME = "cases.csv"
 LOCK_NAME = "cases.lock"
+#: How often a write begins anew because a program without the lock saved the table meanwhile.
+_ATTEMPTS = 20
 
 
 class CaseTable:
@@ -39,6 +44,9 @@ class CaseTable:
         self.cases: tuple[Case, ...] = ()
         self._by_id: dict[str, Case] = {}
         self._parsed: dict[tuple[str, ...], Case] = {}
+        #: What the file was when it was last read or written, and its content then.
+        self._signature = _signature_of(folder)
+        self._base = table
         self._adopt(table)
 
     def case(self, case_id: str) -> Case:
@@ -48,14 +56,61 @@ class CaseTable:
         except KeyError:
             raise DatasetError(f"{self.folder} has no case '{case_id}': check the id in {TABLE_NAME}.") from None
 
+    def find(self, case_id: str) -> Case | None:
+        """A case by its id; None when there is none."""
+        return self._by_id.get(case_id)
+
     def lock(self) -> FileLock:
         """The lock under which the table is read and written again."""
         return FileLock(self.folder / LOCK_NAME)
 
-    def read(self) -> Table:
-        """Read the table again; raises `DatasetError`."""
-        self._adopt(read_cases(self.folder))
+    def read(self, lock: FileLock | None = None) -> Table:
+        """Read the table again.
+
+        Where rows went back, because a spreadsheet saved a copy that it had opened earlier, what they lost is taken
+        from the history and written.
+
+        Parameters
+        ----------
+        lock
+            The table's lock where it is held; otherwise it is taken when something must be written.
+
+        Raises
+        ------
+        DatasetError, WriteError, LockedError
+            The table cannot be read, or not be mended.
+        """
+        known = self._by_id
+        self._read_file()
+        if went_back(known, self._by_id):
+            if lock is not None:
+                self._restore(lock)
+            else:
+                with self.lock() as own:
+                    self._read_file()
+                    self._restore(own)
         return self.table
+
+    def _read_file(self) -> None:
+        self._signature = _signature_of(self.folder)
+        self._base = read_cases(self.folder)
+        self._adopt(self._base)
+
+    def _restore(self, lock: FileLock) -> None:
+        lost = lost_changes(self.table, self.history.read())
+        table = restored(self.table, lost)
+        changes = [
+            self.history.change(
+                case_id,
+                "update",
+                before=each.before,
+                after=each.after,
+                revision=case_of_row(table, each.row).revision,
+            )
+            for case_id, each in lost.items()
+        ]
+        if lost:
+            self.write(lock, table, changes)
 
     def write(self, lock: FileLock, table: Table, changes: Sequence[Change]) -> None:
         """History first, then the table; changes that fail are withdrawn.
@@ -68,7 +123,7 @@ class CaseTable:
         self.history.write(*changes)
         try:
             lock.beat()
-            write_cases(self.folder, table)
+            table = self._write_merged(table)
         except MedsegError as error:
             time = now(microseconds=True)
             try:
@@ -78,6 +133,23 @@ class CaseTable:
                 error.add_note(str(second))
             raise
         self._adopt(table)
+
+    def _write_merged(self, table: Table) -> Table:
+        """Replace the table; what a program without the lock saved since it was read is kept, and returned too."""
+        for _ in range(_ATTEMPTS):
+            try:
+                write_cases(self.folder, table, unless=lambda: _signature_of(self.folder) != self._signature)
+            except _SavedMeanwhileError:
+                self._signature = _signature_of(self.folder)
+                theirs = read_cases(self.folder)
+                table, replaced = merged(self._base, table, theirs)
+                self._base = theirs
+                for case_id, cells in replaced.items():
+                    self.history.write(self.history.change(case_id, "conflict", after=cells))
+            else:
+                self._signature, self._base = _signature_of(self.folder), table
+                return table
+        raise LockedError(f"{self.folder / TABLE_NAME} is saved by another program again and again: close it there.")
 
     def _adopt(self, table: Table) -> None:
         # Rows that stayed the same are not parsed again: saving one of ten thousand cases must stay quick.
@@ -110,11 +182,30 @@ def read_cases(folder: Path) -> Table:
     return table
 
 
-def write_cases(folder: Path, table: Table) -> None:
-    """Replace the table in one step; raises `WriteError`."""
+def write_cases(folder: Path, table: Table, *, unless: Callable[[], bool] = bool) -> None:
+    """Replace the table in one step, unless something is so right before; raises `WriteError`."""
     content = render_table(table)
     with replacing(folder / TABLE_NAME) as temporary:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            # The slow part is done before the last look.
+            os.fsync(file.fileno())
+        if unless():
+            raise _SavedMeanwhileError
+
+
+class _SavedMeanwhileError(Exception):
+    """Another program saved the table between reading and writing."""
+
+
+def _signature_of(folder: Path) -> tuple[int, int, int]:
+    """What changes when somebody saves the table."""
+    try:
+        found = (folder / TABLE_NAME).stat()
+    except OSError:
+        return (0, 0, 0)
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def row_of(table: Table, case_id: str) -> int:

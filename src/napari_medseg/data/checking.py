@@ -12,7 +12,8 @@ from napari_medseg.data.cases_table import TABLE_NAME, line_of
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.label_files import LabelFacts, label_facts, open_labels, shape_text
 from napari_medseg.data.layer_order import Votes, layer_values, layer_votes, order_fault
-from napari_medseg.data.repairing import lost_changes, repair, unnamed_labels
+from napari_medseg.data.lost_changes import lost_changes
+from napari_medseg.data.repairing import repair, unnamed_labels
 from napari_medseg.data.rows import case_of_row, looks_mangled, row_problems
 from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.data.splitting import SPLIT_ORDER, group_of
@@ -129,8 +130,9 @@ def _divided_groups(dataset: Dataset) -> Iterator[Fault]:
 
 def _crash_faults(dataset: Dataset) -> Iterator[Fault]:
     rows = _rows(dataset)
-    for case_id, changes in lost_changes(dataset.table, dataset.history.read()).items():
-        text = f"The history has {len(changes)} later changes: a crash, or an old copy of the table was saved over it."
+    for case_id, lost in lost_changes(dataset.table, dataset.history.read()).items():
+        cells = ", ".join(sorted(lost.after)) or "its revision"
+        text = f"The history has later changes ({cells}): a crash, or an old copy of the table was saved over it."
         yield Fault(text=text, where=_where(line_of(rows[case_id]), case_id), mend=_REPAIR)
     for name, case_id in unnamed_labels(dataset.path, dataset.table).items():
         text = f"No row names this label image of case '{case_id}'."

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,26 @@ import numpy.typing as npt
 
 from napari_medseg.data import naming
 from napari_medseg.data.boundaries import BoundaryStore
-from napari_medseg.data.cases_table import CaseTable, read_cases, row_of, write_cases
+from napari_medseg.data.cases_table import TABLE_NAME, CaseTable, read_cases, row_of, write_cases
 from napari_medseg.data.cropping import crop
 from napari_medseg.data.dataset_file import check_info, info_document, read_info, with_tag_renamed, write_info
 from napari_medseg.data.history import History, author_name, now
-from napari_medseg.data.label_files import label_facts, open_labels
+from napari_medseg.data.label_files import Signature, file_signature, label_facts, open_labels
 from napari_medseg.data.label_folder import LabelFolder
 from napari_medseg.data.label_store import LabelStore
+from napari_medseg.data.locking import FileLock
 from napari_medseg.data.rows import COLUMNS, case_of_row, checked_cells, parse_region
 from napari_medseg.data.scan_columns import completed, parse_series, scan_cell
+from napari_medseg.data.slide_master import SlideMaster
 from napari_medseg.data.splitting import FRACTIONS, split_by_group
 from napari_medseg.data.table import Table
-from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError, WriteError
+from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError, ReviewedError, WriteError
 from napari_medseg.structures import Case, DatasetInfo, Image
 
 #: Cells that a person fills while looking at an image; changing one of them notes who did.
 _ANNOTATION = {"tag", "grade", "label", "status", "difficulty", "note"}
+#: Cells that stay as they are once a case is reviewed, until it gets another status.
+_REVIEWED = {"tag", "grade", "label", "origin"}
 
 
 class Dataset:
@@ -61,6 +66,8 @@ class Dataset:
         self._info = info
         self._labels = LabelFolder(path / "labels")
         self._rows = CaseTable(path, self.history, table)
+        #: Cases that were reviewed in the table of this signature, and what to say of them.
+        self._reviewed_at: tuple[Signature, Mapping[str, str]] = ((), {})
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], info: DatasetInfo, *, author: str | None = None) -> Dataset:
@@ -99,6 +106,11 @@ class Dataset:
         return cls(folder, read_info(folder), read_cases(folder), author or author_name())
 
     @property
+    def home(self) -> Path:
+        """The folder with ``dataset.json``, images and runs: this one, or the data set that it is a reading of."""
+        return self.path
+
+    @property
     def info(self) -> DatasetInfo:
         """What ``dataset.json`` says."""
         return self._info
@@ -120,12 +132,16 @@ class Dataset:
 
     def reload(self) -> None:
         """Read description and table again."""
-        self._info = read_info(self.path)
+        self._info = read_info(self.home)
         self._rows.read()
 
     def case(self, case_id: str) -> Case:
         """A case by its id; raises `DatasetError` when there is none."""
         return self._rows.case(case_id)
+
+    def find(self, case_id: str) -> Case | None:
+        """A case by its id; None when there is none."""
+        return self._rows.find(case_id)
 
     def set_info(self, info: DatasetInfo) -> None:
         """Rename, recolour or add classes, tags and grades.
@@ -138,8 +154,8 @@ class Dataset:
             The description cannot be written.
         """
         check_info(info)
-        with self._rows.lock():
-            self._rows.read()
+        with self._rows.lock() as lock:
+            self._rows.read(lock)
             self._refuse_losing(info)
             before = read_info(self.path)
             texts = [json.dumps(info_document(i), ensure_ascii=False) for i in (before, info)]
@@ -158,7 +174,8 @@ class Dataset:
             The data set cannot be written; what was not yet renamed keeps the old name, and both are declared.
         """
         with self._rows.lock() as lock:
-            table, info = self._rows.read(), read_info(self.path)
+            self._rows.read(lock)
+            info = read_info(self.path)
             if old not in {tag.name for tag in info.tags}:
                 raise DatasetError(f"{self.path} has no tag '{old}': reload the data set.")
             renamed = with_tag_renamed(info, old, new)
@@ -166,19 +183,21 @@ class Dataset:
             # Both names are declared until no row has the old one, so that a crash leaves nothing undeclared.
             added = tuple(tag for tag in renamed.tags if tag.name == new)
             write_info(self.path, replace(info, tags=(*info.tags, *added)))
-            changes = []
-            for row, cells in enumerate(table.column("tag")):
-                if cells.strip() == old:
-                    case = case_of_row(table, row)
-                    revision, before, after = case.revision + 1, {"tag": old}, {"tag": new}
-                    changes.append(
-                        self.history.change(case.case, "update", before=before, after=after, revision=revision)
-                    )
-                    table = table.with_cells(row, {**after, "revision": str(revision), "updated": now()})
-            if changes:
-                self._rows.write(lock, table, changes)
+            self.rename_tag_cells(lock, old, new)
             write_info(self.path, renamed)
             self._info = renamed
+
+    def rename_tag_cells(self, lock: FileLock, old: str, new: str) -> None:
+        """Give the rows that have a tag another one, under the table's lock; raises as `rename_tag`."""
+        table, changes = self._rows.table, []
+        for row, cell in enumerate(table.column("tag")):
+            if cell.strip() == old:
+                case = case_of_row(table, row)
+                revision, before, after = case.revision + 1, {"tag": old}, {"tag": new}
+                changes.append(self.history.change(case.case, "update", before=before, after=after, revision=revision))
+                table = table.with_cells(row, {**after, "revision": str(revision), "updated": now()})
+        if changes:
+            self._rows.write(lock, table, changes)
 
     def add_case(
         self, image_path: str | os.PathLike[str], *, case: str | None = None, group: str = "", **fields: Any
@@ -204,9 +223,9 @@ class Dataset:
             The table cannot be written.
         """
         cells = {"status": "todo", **checked_cells({**fields, "group": group}, self.info)}
-        cells["image"] = naming.image_cell(Path(image_path), self.path)
+        cells["image"] = naming.image_cell(Path(image_path), self.home)
         with self._rows.lock() as lock:
-            table = self._rows.read()
+            table = self._rows.read(lock)
             taken = {name.strip() for name in table.column("case")}
             if case is not None and (case in taken or not case.strip()):
                 raise DatasetError(f"The case id '{case}' is taken or empty: choose another one.")
@@ -236,7 +255,7 @@ class Dataset:
         if not isinstance(image, Image):
             image = naming.image_of_array(image, name)
         many = image.data.dtype.itemsize * int(np.prod(image.shape)) > naming.LARGE_BYTES or len(image.levels) > 1
-        path = naming.free_path(self.path / "images", name, ".zarr" if many else ".tif")
+        path = naming.free_path(self.home / "images", name, ".zarr" if many else ".tif")
         path.parent.mkdir(parents=True, exist_ok=True)
         return self.add_case(write_image(path, image), group=group, **fields)
 
@@ -259,12 +278,14 @@ class Dataset:
         ConflictError
             Somebody changed the row since: their version stays in the table, this one is kept in the history. The
             object then holds their version.
+        ReviewedError
+            The case is reviewed: give it another status first, or together with the change.
         DatasetError, WriteError, LockedError
             The case or a value is unknown, or the table cannot be written; nothing was changed.
         """
         wanted = checked_cells(fields, self.info)
         with self._rows.lock() as lock:
-            table = self._rows.read()
+            table = self._rows.read(lock)
             row = row_of(table, case_id)
             current = case_of_row(table, row)
             cells = {name: text for name, text in wanted.items() if table.cell(row, name).strip() != text}
@@ -274,6 +295,8 @@ class Dataset:
             if cells and current.revision != revision:
                 self.history.write(self.history.change(case_id, "conflict", before=before, after=cells))
                 raise ConflictError(_conflict_text(current))
+            if current.status == "reviewed" and "status" not in cells and _REVIEWED & cells.keys():
+                raise ReviewedError(reviewed_text(current))
             if cells:
                 change = self.history.change(
                     case_id,
@@ -296,7 +319,7 @@ class Dataset:
             As `update_case`.
         """
         with self._rows.lock() as lock:
-            table = self._rows.read()
+            table = self._rows.read(lock)
             row = row_of(table, case_id)
             case = case_of_row(table, row)
             if case.revision != revision:
@@ -330,7 +353,7 @@ class Dataset:
             A group stands on two sides already, or the table cannot be written.
         """
         with self._rows.lock() as lock:
-            table = self._rows.read()
+            table = self._rows.read(lock)
             drawn = split_by_group(self.cases, fractions, seed, redraw=redraw)
             rows = {name.strip(): row for row, name in reversed(list(enumerate(table.column("case"))))}
             changes = []
@@ -346,7 +369,7 @@ class Dataset:
 
     def image_path(self, case: Case) -> Path:
         """Where the image of a case lies (it may be missing)."""
-        return naming.resolve(case.image, self.path)
+        return naming.resolve(case.image, self.home)
 
     def read_image(self, case: Case) -> Image:
         """The image of a case, cut to its region; pixels are read when asked for.
@@ -427,7 +450,51 @@ class Dataset:
             units=units,
             offset=None if region is None else [start for start, _ in region],
             conflicts=self.path / "history" / "labels",
+            closed=partial(self._closed_by_review, case.case),
         )
+
+    def slide_master(self, case: Case, image: Image, downsample: int) -> SlideMaster:
+        """The painting of a case that is a whole slide; save to it as to a `label_store`.
+
+        Parameters
+        ----------
+        image
+            The slide.
+        downsample
+            Level-0 pixels per pixel of a new painting. One that is on disk, or that begins from an imported label
+            image, has its own.
+
+        Raises
+        ------
+        DatasetError
+            The labels are not those of a slide of this size.
+        """
+        working, imported = self._labels.to_draw(case)
+        source = working if (working / "zarr.json").exists() else imported
+        if source is not None:
+            downsample = max(1, round(image.spatial_shape[0] / open_labels(source).shape[0]))
+        return SlideMaster(
+            working,
+            image.spatial_shape,
+            downsample,
+            case=case.case,
+            classes=self.info.classes,
+            imported=imported,
+            spacing=image.spacing,
+            units=image.units,
+            conflicts=self.path / "history" / "labels",
+            closed=partial(self._closed_by_review, case.case),
+        )
+
+    def _closed_by_review(self, case_id: str) -> str:
+        """Why the labels of a case cannot be changed, as the table on disk says now; empty where they can."""
+        path = self.path / TABLE_NAME
+        signature = file_signature(path) if path.exists() else ()
+        if signature != self._reviewed_at[0]:
+            table = read_cases(self.path)
+            cases = [case_of_row(table, row) for row, s in enumerate(table.column("status")) if s.strip() == "reviewed"]
+            self._reviewed_at = (signature, {case.case: reviewed_text(case) for case in cases})
+        return self._reviewed_at[1].get(case_id, "")
 
     def _refuse_losing(self, info: DatasetInfo) -> None:
         tags, grades = {tag.name for tag in info.tags}, set(info.grades)
@@ -444,6 +511,16 @@ class Dataset:
             if drawn:
                 name = lost[min(drawn)]
                 raise DatasetError(f"Class '{name}' is drawn in case '{case.case}': draw it over there first.")
+
+
+def reviewed_text(case: Case) -> str:
+    """What is said to somebody who would change a reviewed case."""
+    who = case.extra.get("reviewer", "").strip() or "somebody"
+    when = case.extra.get("reviewed", "").strip()
+    return (
+        f"Case '{case.case}' was reviewed by {who}{f' at {when}' if when else ''} and stays as it is: unlock it in the "
+        "tab Review first."
+    )
 
 
 def _conflict_text(current: Case) -> str:

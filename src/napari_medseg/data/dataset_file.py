@@ -108,6 +108,7 @@ def info_document(info: DatasetInfo) -> dict[str, Any]:
         "grades": list(info.grades),
         "implies": dict(info.implies),
         **({"surfaces": [asdict(surface) for surface in info.surfaces]} if info.surfaces else {}),
+        **({} if info.blind else {"blind": False}),
     }
 
 
@@ -187,6 +188,7 @@ def _info_of(document: dict[str, Any]) -> DatasetInfo:
             )
             for s in document.get("surfaces", [])
         ),
+        blind=bool(document.get("blind", True)),
     )
 
 

@@ -17,12 +17,10 @@ from napari_medseg.data.dataset_file import read_info
 from napari_medseg.data.history import Change, History, author_name, now
 from napari_medseg.data.label_layout import lock_path, own_attributes
 from napari_medseg.data.locking import FileLock
+from napari_medseg.data.lost_changes import lost_changes, restored
 from napari_medseg.data.rows import COLUMNS, case_of_row
 from napari_medseg.data.table import Table
 from napari_medseg.structures import Case
-
-#: Cells that say nothing by themselves about what was changed.
-_BOOKKEEPING = {"revision", "updated"}
 
 
 def repair(folder: Path) -> list[str]:
@@ -49,24 +47,6 @@ def repair(folder: Path) -> list[str]:
             lock.beat()
             write_cases(folder, table)
     return done + mended
-
-
-def lost_changes(table: Table, changes: Sequence[Change]) -> dict[str, list[Change]]:
-    """Changes by case that the history has and the row has not, oldest first."""
-    withdrawn = {_identity(c) for c in changes if c.what == "withdrawn"}
-    revisions = {case.case: case.revision for case in (case_of_row(table, row) for row in range(len(table.rows)))}
-    lost: dict[str, list[Change]] = {}
-    for change in changes:
-        known = revisions.get(change.case)
-        if change.what != "update" or known is None or change.revision <= known:
-            continue
-        if _identity(change) not in withdrawn:
-            lost.setdefault(change.case, []).append(change)
-    return lost
-
-
-def _identity(change: Change) -> tuple[str, int, frozenset[tuple[str, str]]]:
-    return change.case, change.revision, frozenset(change.after.items())
 
 
 def unnamed_labels(folder: Path, table: Table) -> dict[str, str]:
@@ -129,16 +109,12 @@ def _rows_of_history(changes: Sequence[Change]) -> dict[str, dict[str, str]]:
 
 
 def _redo_lost_changes(folder: Path, table: Table, changes: Sequence[Change]) -> tuple[Table, list[str]]:
-    mended = []
-    for case_id, lost in lost_changes(table, changes).items():
-        cells: dict[str, str] = {}
-        for change in lost:
-            cells |= change.after
-        cells |= {"revision": str(lost[-1].revision), "updated": lost[-1].time}
-        table = table.with_cells(_first_row(table, case_id), cells)
-        names = ", ".join(sorted(cells.keys() - _BOOKKEEPING))
-        mended.append(f"Case '{case_id}': restored {names} from the history.")
-    return table, mended
+    lost = lost_changes(table, changes)
+    mended = [
+        f"Case '{case_id}': restored {', '.join(sorted(each.after))} from the history."
+        for case_id, each in lost.items()
+    ]
+    return restored(table, lost), mended
 
 
 def _readopt_labels(folder: Path, table: Table, changes: Sequence[Change]) -> tuple[Table, list[str]]:

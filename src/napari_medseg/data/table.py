@@ -75,6 +75,10 @@ class Table:
         empty = ("",) * len(table.columns)
         return table._replace(rows=(*table.rows, empty)).with_cells(len(table.rows), cells)
 
+    def with_rows(self, rows: Sequence[tuple[str, ...]]) -> Table:
+        """The table with rows added below, whose cells stand in the order of the columns."""
+        return self._replace(rows=(*self.rows, *rows)) if rows else self
+
     def without_row(self, row: int) -> Table:
         """The table without one row."""
         return self._replace(rows=self.rows[:row] + self.rows[row + 1 :])
