@@ -20,14 +20,16 @@ from napari_medseg.io.volume.dicom_seg_writer import write_seg
 from napari_medseg.io.volume.nifti_writer import is_nifti_name
 from napari_medseg.io.volume.regrid import onto_grid
 from napari_medseg.io.volume.space import is_same_place
-from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, ArrayLike, Image, MaskClass, Progress
+from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, ArrayLike, Case, Image, MaskClass, Progress
 
 if TYPE_CHECKING:
     from napari_medseg.data.dataset import Dataset
 
 _FINISHED = ("done", "reviewed")
-#: Endings of exported data sets by format.
-FORMATS: Mapping[str, str] = {"nifti": ".nii.gz", "seg": ".dcm", "tiff": ".tif", "zarr": ".zarr"}
+#: Endings of exported data sets by format, a file each.
+ENDINGS: Mapping[str, str] = {"nifti": ".nii.gz", "seg": ".dcm", "tiff": ".tif", "zarr": ".zarr"}
+#: All formats: the last ones are folders of their own, images included.
+FORMATS = (*ENDINGS, "nnunet", "coco")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +109,20 @@ def export_dataset(
 ) -> list[Exported]:
     """Write the labels of all cases that are done or reviewed, each where its image lies, named after the case.
 
+    Parameters
+    ----------
+    out
+        Folder; a new or empty one for ``nnunet`` and ``coco``, which hold the images as well
+        (`export_nnunet.export_nnunet`, `export_coco.export_coco`).
+    format
+        One of `FORMATS`.
+    progress
+        Called with (cases done, cases, case); may raise `Cancelled`.
+
     Raises
     ------
     ConfigError
-        There is no such format.
+        There is no such format, or it has no place for a case.
     DatasetError
         No case is finished, or `out` is the data set's own folder.
     WriteError
@@ -124,6 +136,20 @@ def export_dataset(
     cases = [case for case in dataset.cases if case.status in _FINISHED and dataset.current_label_path(case)]
     if not cases:
         raise DatasetError(f"No case of {dataset.path} is done and has labels: mark some as done first.")
+    if format in ENDINGS:
+        return _files_each(dataset, cases, folder, ENDINGS[format], progress)
+    from napari_medseg.api.export_coco import export_coco
+    from napari_medseg.api.export_nnunet import export_nnunet
+
+    export = export_nnunet if format == "nnunet" else export_coco
+    paths, notes = export(dataset, cases, folder, progress=progress)
+    first, *others = paths
+    return [Exported(path=first, notes=tuple(notes)), *(Exported(path=path) for path in others)]
+
+
+def _files_each(
+    dataset: Dataset, cases: Sequence[Case], folder: Path, ending: str, progress: Progress | None
+) -> list[Exported]:
     written = []
     for number, case in enumerate(cases):
         if progress is not None:
@@ -133,7 +159,7 @@ def export_dataset(
         origin = case.origin.removeprefix("model:") if case.origin.startswith("model:") else ""
         written.append(
             write_labels_of_image(
-                folder / f"{case.case}{FORMATS[format]}",
+                folder / f"{case.case}{ending}",
                 open_labels(path),
                 dataset.read_image(case),
                 dataset.info.classes,

@@ -25,10 +25,13 @@ def add_parser(subparsers: Any) -> None:
     check.add_argument("--repair", action="store_true", help="first mend what a crash or an old table left")
     check.add_argument("--duplicates", action="store_true", help="also name nearly equal images of different groups")
     split = _add_action(actions, "split", _split, "draw train, val and test by group into the table")
-    export = _add_action(actions, "export", _export, "labels of all finished cases for other programs, a file each")
+    export = _add_action(actions, "export", _export, "labels of all finished cases for other programs")
     export.add_argument("--out", required=True, metavar="DIR")
     export.add_argument(
-        "--format", choices=("nifti", "seg", "tiff", "zarr"), default="nifti", help="seg: DICOM SEG of DICOM series"
+        "--format",
+        choices=("nifti", "seg", "tiff", "zarr", "nnunet", "coco"),
+        default="nifti",
+        help="seg: DICOM SEG of DICOM series; nnunet, coco: a folder of their own with the images",
     )
     split.add_argument("--fractions", type=_numbers, default=None, metavar="A,B,C", help="default: 0.6,0.2,0.2")
     split.add_argument(
@@ -62,9 +65,11 @@ def _add_import(actions: Any) -> None:
     parser = actions.add_parser("import", help=text, description=text)
     parser.add_argument("source", metavar="SOURCE")
     parser.add_argument("--out", required=True, metavar="DATASET")
-    parser.add_argument("--format", metavar="F", help="folders (default) or folders-per-class (a sub-folder per tag)")
+    parser.add_argument(
+        "--format", metavar="F", help="folders (default), folders-per-class (a sub-folder per tag), nnunet or coco"
+    )
     parser.add_argument("--images", metavar="SUB", help="folder of the images inside SOURCE")
-    parser.add_argument("--masks", metavar="SUB", help="folder of the masks inside SOURCE")
+    parser.add_argument("--masks", metavar="SUB", help="folder of the masks inside SOURCE; of coco: its JSON")
     parser.add_argument("--table", metavar="CSV", help="a row per image")
     parser.add_argument("--id", metavar="COL", help="column that matches image names (default: the first)")
     for name in ("tag", "grade", "group", "source", "laterality"):

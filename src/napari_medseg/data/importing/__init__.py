@@ -15,7 +15,9 @@ from pathlib import Path
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import FILE_NAME
+from napari_medseg.data.importing.coco import plan_coco
 from napari_medseg.data.importing.folders import images_and_masks, plan_folders
+from napari_medseg.data.importing.nnunet import is_nnunet, plan_nnunet
 from napari_medseg.data.importing.per_class import plan_folders_per_class
 from napari_medseg.data.importing.plan import Options, Planner, Say, with_known_grades
 from napari_medseg.data.importing.values import values_in
@@ -27,7 +29,12 @@ from napari_medseg.io import read, read_labels
 from napari_medseg.structures import KINDS, Kind, Progress
 
 #: Source layouts by the name that ``--format`` takes.
-FORMATS: Mapping[str, Planner] = {"folders": plan_folders, "folders-per-class": plan_folders_per_class}
+FORMATS: Mapping[str, Planner] = {
+    "folders": plan_folders,
+    "folders-per-class": plan_folders_per_class,
+    "nnunet": plan_nnunet,
+    "coco": plan_coco,
+}
 
 
 def import_dataset(
@@ -94,7 +101,8 @@ def import_dataset(
     spacing
         Millimetres per pixel along ``y, x`` or ``z, y, x``, for images whose files do not say; it becomes a column.
     format
-        ``folders`` (default) or ``folders-per-class``: a sub-folder per tag.
+        ``folders`` (default), ``folders-per-class`` (a sub-folder per tag), ``nnunet`` (raw data of nnU-Net, taken by
+        default where `source` is one) or ``coco`` (`masks` may name the JSON). The last two name their classes.
     name, kind
         Of the data set; named after `source` when None.
     resample_masks
@@ -119,11 +127,12 @@ def import_dataset(
         raise InputNotFoundError(f"{folder} is a file: name the folder that it lies in.")
     if not folder.is_dir():
         raise InputNotFoundError(f"Folder {folder} does not exist: check the path.")
-    if (folder / FILE_NAME).is_file():
+    layout = format or ("nnunet" if is_nnunet(folder) else "folders")
+    if layout != "nnunet" and (folder / FILE_NAME).is_file():
         raise DatasetError(f"{folder} is a data set already: use it as it is, or bring sets together with 'merge'.")
-    planner = FORMATS.get(format or "folders")
+    planner = FORMATS.get(layout)
     if planner is None:
-        raise DatasetError(f"Format '{format}' is not known: choose from {', '.join(FORMATS)}.")
+        raise DatasetError(f"Format '{layout}' is not known: choose from {', '.join(FORMATS)}.")
     _refuse_contradictions(kind, classes, instances, source_column, source_value)
     options = Options(
         source=folder,
@@ -140,7 +149,10 @@ def import_dataset(
         },
         say=say or _say_nothing,
     )
-    cases = planner(options)
+    plan = planner(options)
+    if classes is None and not instances:
+        classes = plan.classes
+    cases = plan.cases
     if grades:
         cases = with_known_grades(cases, grades, options.say)
     common = {"source": source_value} if source_value else {}
@@ -154,7 +166,7 @@ def import_dataset(
         name=name or folder.name,
         kind=kind,
         classes=classes,
-        ignore=ignore,
+        ignore=[*ignore, *plan.ignore],
         instances=instances,
         implies=implies or {},
         grades=grades,

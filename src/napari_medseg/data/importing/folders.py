@@ -11,7 +11,7 @@ from napari_medseg.data.importing.plan import (
     IMAGE_FOLDERS,
     MASK_FOLDERS,
     Options,
-    PlannedCase,
+    Plan,
     home_of,
     is_mask_name,
     pair,
@@ -25,7 +25,7 @@ from napari_medseg.io.folder import natural_key
 _DEPTH = 4
 
 
-def plan_folders(options: Options) -> list[PlannedCase]:
+def plan_folders(options: Options) -> Plan:
     """Cases of a folder of images, a folder of masks (which may be the same one) and a table.
 
     Images that lie in sub-folders alone are of one group per sub-folder, where no column says otherwise.
@@ -47,7 +47,7 @@ def plan_folders(options: Options) -> list[PlannedCase]:
             f"Images in sub-folders beside other images were left out ({_listed(apart)}): import such a folder by "
             "itself with --images, and bring both together with 'dataset merge'."
         )
-    return with_table(cases, options)
+    return Plan(cases=with_table(cases, options))
 
 
 def images_and_masks(folder: Path, options: Options) -> tuple[list[Path], list[Path]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_medseg.data.importing.plan import DrawnMask
 from napari_medseg.data.label_files import shape_text
 from napari_medseg.errors import DatasetError
 from napari_medseg.io import read_labels
@@ -12,7 +13,7 @@ from napari_medseg.io.volume.space import is_same_place
 from napari_medseg.structures import ArrayLike, Image
 
 
-def mask_on_image(mask: Path, image: Image, *, resample: bool) -> tuple[ArrayLike, str]:
+def mask_on_image(mask: Path | DrawnMask, image: Image, *, resample: bool) -> tuple[ArrayLike, str]:
     """A mask's labels on the grid of its image, and what resampling did, in a sentence (empty where nothing).
 
     A grid that shares its voxels with the image's is no obstacle: DICOM SEG leaves empty planes out.
@@ -24,6 +25,8 @@ def mask_on_image(mask: Path, image: Image, *, resample: bool) -> tuple[ArrayLik
     InputNotFoundError, ReadError
         It cannot be read.
     """
+    if isinstance(mask, DrawnMask):
+        return mask.draw(image.spatial_shape), ""
     found = read_labels(mask)
     labels, here, there = found.labels, image.affine, found.affine
     is_same_shape = tuple(labels.shape) == image.spatial_shape

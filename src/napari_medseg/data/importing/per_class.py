@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import replace
 
 from napari_medseg.data.importing.folders import images_and_masks
-from napari_medseg.data.importing.plan import Options, PlannedCase, pair, with_table
+from napari_medseg.data.importing.plan import Options, Plan, pair, with_table
 from napari_medseg.errors import DatasetError
 
 
-def plan_folders_per_class(options: Options) -> list[PlannedCase]:
+def plan_folders_per_class(options: Options) -> Plan:
     """Cases of all sub-folders, tagged with the sub-folder's name; ids of equal names get the tag in front.
 
     Raises
@@ -29,4 +29,4 @@ def plan_folders_per_class(options: Options) -> list[PlannedCase]:
     unique = [
         case if count[case.case] == 1 else replace(case, case=f"{case.cells['tag']}_{case.case}") for case in cases
     ]
-    return with_table(unique, options)
+    return Plan(cases=with_table(unique, options))

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_medseg.data.naming import stem_of
 from napari_medseg.data.table import Table, read_table
 from napari_medseg.errors import DatasetError, InputNotFoundError
@@ -24,13 +27,46 @@ _MASK_SUFFIX = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnMask:
+    """A mask that a file describes by other things than pixels: polygons, runs.
+
+    Parameters
+    ----------
+    name
+        For messages.
+    draw
+        Given the image's size (y, x), the mask of that size, uint8.
+    """
+
+    name: str
+    draw: Callable[[tuple[int, ...]], npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCase:
-    """A case that is to be made: image and mask files and the cells that are known."""
+    """A case that is to be made: image file, mask and the cells that are known."""
 
     case: str
     image: Path
-    mask: Path | None = None
+    mask: Path | DrawnMask | None = None
     cells: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a source holds.
+
+    Parameters
+    ----------
+    cases
+        In the order of the source.
+    classes, ignore
+        What the source itself says of the values in its masks; None and nothing where it does not.
+    """
+
+    cases: Sequence[PlannedCase]
+    classes: Mapping[int, str] | None = None
+    ignore: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +88,7 @@ class Options:
     say: Say
 
 
-Planner = Callable[[Options], list[PlannedCase]]
+Planner = Callable[[Options], Plan]
 
 
 def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedCase]:
