@@ -109,11 +109,15 @@ class SlideContours:
         uint8 (y, x) of the box's sides divided by `downsample`, rounded, at least 1: each pixel has the value of the
         uppermost contour that holds its centre, 0 where only a complete region does, else 255.
         """
+        return self.filled(box, downsample, self.class_values(classes))
+
+    def filled(self, box: Extent, downsample: float, values: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
+        """`labels` with a value for each contour, as `class_values` gives them; those below 0 are left out."""
         low = np.array([start for start, _ in box], np.float64)
         sides = np.array([stop - start for start, stop in box], np.float64)
         shape = tuple(max(1, round(side / downsample)) for side in sides.tolist())
         out = np.full(shape, NOT_LOOKED_AT, np.uint8)
-        values = self.class_values(classes)[self._owners]
+        values = values[self._owners]
         chosen = np.flatnonzero(self._areas.touching(box) & (values != _SILENT))
         # Regions lie below all else, whenever they were drawn.
         chosen = np.concatenate([chosen[values[chosen] == BACKGROUND], chosen[values[chosen] != BACKGROUND]])

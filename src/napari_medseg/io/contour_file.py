@@ -169,24 +169,38 @@ def write_contours(path: Path, drawn: ContourFile | Iterable[Contour]) -> int:
     others = list(drawn.others) if isinstance(drawn, ContourFile) else []
     count = 0
 
-    def features() -> Iterator[Mapping[str, Any]]:
+    def features() -> Iterator[str]:
         nonlocal count
         for contour in given:
             while others and others[0][0] <= count:
-                yield others.pop(0)[1]
-            yield _feature(contour)
+                yield _text(others.pop(0)[1])
+            yield feature_text(contour)
             count += 1
-        yield from (feature for _, feature in others)
+        yield from (_text(feature) for _, feature in others)
 
+    write_features(path, features())
+    return count
+
+
+def feature_text(contour: Contour) -> str:
+    """A contour as it stands in a file, on one line."""
+    return _text(_feature(contour))
+
+
+def write_features(path: Path, texts: Iterable[str]) -> None:
+    """Write features that are text already as one collection, in one step; raises `WriteError`."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         separator = "\n"
         file.write('{"type":"FeatureCollection","features":[')
-        for feature in features():
-            # Not json.dump, which writes number by number in Python.
-            file.write(separator + json.dumps(feature, ensure_ascii=False, separators=(",", ":")))
+        for text in texts:
+            file.write(separator + text)
             separator = ",\n"
         file.write("\n]}\n")
-    return count
+
+
+def _text(feature: Mapping[str, Any]) -> str:
+    # Not json.dump, which writes number by number in Python.
+    return json.dumps(feature, ensure_ascii=False, separators=(",", ":"))
 
 
 def _unpacked(content: bytes) -> bytes:
