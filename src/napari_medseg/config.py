@@ -149,6 +149,40 @@ class AugmentationConfig(Settings):
     speckle: float = Field(
         0.0, ge=0.0, le=1.0, description="Largest standard deviation of multiplied noise, as a share of the brightness."
     )
+    stain: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Largest relative change of each stain (haematoxylin, eosin, third) of colour images.",
+    )
+
+
+class SlideConfig(Settings):
+    """How whole slides are trained from."""
+
+    mpp: float | None = Field(
+        None,
+        gt=0.0,
+        le=100.0,
+        description="Micrometres per network pixel, for images that know theirs; empty: so that the input covers most "
+        "of a picture or tagged tile, and 1 where there are slides alone.",
+        json_schema_extra=unit("µm"),
+    )
+    tiles_per_pass: int = Field(
+        64,
+        ge=1,
+        description="Patches drawn from a slide in a pass over the cases, per kind of label and tag.",
+        json_schema_extra=unit("patches"),
+    )
+    validation_tiles: int = Field(
+        32,
+        ge=1,
+        description="Tiles of a validation slide that are judged, always the same ones.",
+        json_schema_extra=unit("tiles"),
+    )
+    stain_normalisation: Literal["none", "macenko"] = Field(
+        "none", description="Bring the stains of every slide and colour picture to a reference, in prediction too."
+    )
 
 
 class WindowConfig(Settings):

@@ -16,6 +16,7 @@ from napari_medseg.data.splitting import SPLIT_ORDER
 from napari_medseg.errors import ConfigError, DatasetError, TrainingError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import build_config, find_scheme
+from napari_medseg.schemes.checks import unsuited_slides
 from napari_medseg.structures import TrainingSet
 from napari_medseg.training.events import Report, ignore, plain
 
@@ -234,7 +235,7 @@ def with_pretraining(
 
 def _refuse_faults(scheme: Scheme, config: SchemeConfig, cases: TrainingSet, report: Report) -> None:
     """Raise the scheme's errors about the cases, report its warnings."""
-    faults = scheme.check(config, cases)
+    faults = unsuited_slides(scheme, cases) or scheme.check(config, cases)
     errors = [fault for fault in faults if fault.severity == "error"]
     if errors:
         raise DatasetError(" ".join(str(fault) for fault in errors))

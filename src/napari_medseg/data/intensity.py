@@ -42,10 +42,10 @@ class Normaliser(Protocol):
     def channels(self) -> int:
         """Channels of the network's input."""
 
-    def prepare(self, image: Image) -> Range:
-        """The range of a (lazy) image, for `normalise`."""
+    def prepare(self, image: Image) -> Any:
+        """What `normalise` needs to know of a (lazy) image."""
 
-    def normalise(self, pixels: npt.NDArray[Any], prepared: Range) -> Floats:
+    def normalise(self, pixels: npt.NDArray[Any], prepared: Any) -> Floats:
         """Network input from pixels (c, [z,] y, x)."""
 
 

@@ -7,16 +7,17 @@ unbroken one would, and several processes can share one sequence.
 from __future__ import annotations
 
 import math
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.data.intensity import Normaliser, Range
+from napari_medseg.data.intensity import Normaliser
 from napari_medseg.data.resampling import WindowReader, choose_level, working_shape
 from napari_medseg.errors import DatasetError
 from napari_medseg.structures import NO_TAG, NOT_LOOKED_AT, Box, Image, MaskClass, TrainingCase
@@ -28,21 +29,44 @@ _REMEMBERED_PIXELS = 4096
 _ORDER, _CROP = 0, 1
 
 
+class LabelWindows(Protocol):
+    """Labels that are read window by window."""
+
+    def __getitem__(self, spans: tuple[slice, ...], /) -> Labels:
+        """Class indices of a part of the working grid."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class Loaded:
     """A case at the working resolution.
 
     `pixels` is the whole resampled image, or a reader of it where there was no room to keep it. `places` holds up to
     `_REMEMBERED_PIXELS` positions (n, axes) per class index, `looked_at` the same of pixels that somebody looked at;
-    None where that is all of them, or none.
+    None where that is all of them, or none. `foreground_share` replaces that of the other cases where it is given.
     """
 
     pixels: npt.NDArray[Any] | WindowReader
     shape: tuple[int, ...]
-    prepared: Range
-    labels: Labels | None
+    prepared: Any
+    labels: Labels | LabelWindows | None
     places: dict[int, npt.NDArray[np.int64]]
     looked_at: npt.NDArray[np.int64] | None
+    foreground_share: float | None = None
+
+
+class PatchUnit(Protocol):
+    """Something larger than a case's image that patches are drawn from several times in a pass: a slide."""
+
+    @property
+    def tag(self) -> str | None:
+        """That of every patch; None where it is not known."""
+
+    @property
+    def weight(self) -> int:
+        """Patches in a pass."""
+
+    def load(self) -> Loaded:
+        """What patches are cut from; always the same."""
 
 
 class Patches:
@@ -51,7 +75,7 @@ class Patches:
     Parameters
     ----------
     cases
-        Training cases; at least one. Images of other dimensions than `size` are refused when they are drawn.
+        Training cases. Images of other dimensions than `size` are refused when they are drawn.
     classes
         Mask classes in the channel order of the network; class ``i`` of it becomes label ``i + 1``. Empty: masks are
         not read, and every label is 255.
@@ -70,6 +94,8 @@ class Patches:
         Whether each tag is drawn equally often; cases without a tag then count as a tag of their own.
     cache_bytes
         Most memory for resampled images; cases that find no room are read again each time.
+    units
+        What comes several times in a pass, after the cases; there must be a case or a unit.
     """
 
     def __init__(
@@ -84,25 +110,33 @@ class Patches:
         foreground_share: float = 0.5,
         balanced_tags: bool = False,
         cache_bytes: int = 2 << 30,
+        units: Sequence[PatchUnit] = (),
     ) -> None:
-        if not cases:
+        if not cases and not units:
             raise DatasetError("There is no case to cut training patches from: finish a case of the training split.")
-        self._cases = tuple(cases)
+        self._cases, self._units = tuple(cases), tuple(units)
+        # The case or, counted on from these, the unit of every patch of a pass.
+        repeats = [1] * len(cases) + [unit.weight for unit in units]
+        self._members = np.repeat(np.arange(len(repeats)), repeats)
         self._num_classes = len(classes)
         self._size = size
         self._scale_of = scale_of
         self._intensity = intensity
         self._foreground_share = foreground_share
         self._room = cache_bytes
-        self._kept: dict[int, _Loaded] = {}
-        self._tags = [tags.index(case.tag) if case.tag in tags else NO_TAG for case in cases]
-        self._strata = _strata(self._tags) if balanced_tags else [np.arange(len(cases))]
+        self._kept: dict[int, Loaded] = {}
+        # Patches are drawn by several threads.
+        self._loading = threading.Lock()
+        known = [*(case.tag for case in cases), *(unit.tag for unit in units)]
+        self._tags = [tags.index(tag) if tag in tags else NO_TAG for tag in known]
+        member_tags = [self._tags[number] for number in self._members]
+        self._strata = _strata(member_tags) if balanced_tags else [np.arange(len(self._members))]
         self._index_of_value = index_of_values(classes)
         self._order = lru_cache(maxsize=4)(self._make_order)
 
     def __len__(self) -> int:
-        """Number of cases, i.e. patches of one pass."""
-        return len(self._cases)
+        """Patches of one pass: one of every case, several of every unit."""
+        return len(self._members)
 
     def draw(
         self, positions: Sequence[int], seed: int
@@ -129,24 +163,34 @@ class Patches:
         return images, labels, tags
 
     def case_at(self, position: int, seed: int) -> int:
-        """Index of the case at a position: every pass over the cases has its own random order."""
-        n = len(self._cases)
-        return int(self._order(position // n, seed)[position % n])
+        """Index of the case (or unit) at a position: every pass over the cases has its own random order."""
+        n = len(self._members)
+        return int(self._members[self._order(position // n, seed)[position % n]])
 
     def _make_order(self, number: int, seed: int) -> npt.NDArray[np.int64]:
         """Order of the cases in pass `number`; with several strata each fills an equal share of the pass."""
         rng = np.random.default_rng((seed, _ORDER, number))
         if len(self._strata) == 1:
-            return rng.permutation(len(self._cases))
+            return rng.permutation(len(self._members))
         # The shares of a pass are cut so that they sum to its length; which strata get one more varies.
-        ends = (np.arange(len(self._strata) + 1) * len(self._cases)) // len(self._strata)
+        ends = (np.arange(len(self._strata) + 1) * len(self._members)) // len(self._strata)
         shares = rng.permutation(np.diff(ends))
         chosen = [_cycled(rng, stratum, share) for stratum, share in zip(self._strata, shares, strict=True)]
         return rng.permutation(np.concatenate(chosen))
 
-    def _load(self, number: int) -> _Loaded:
-        if number in self._kept:
+    def _load(self, number: int) -> Loaded:
+        with self._loading:
+            if number not in self._kept:
+                loaded = self._read(number)
+                if number >= len(self._cases) or not isinstance(loaded.pixels, WindowReader):
+                    self._kept[number] = loaded
+                return loaded
             return self._kept[number]
+
+    def _read(self, number: int) -> Loaded:
+        """What patches of a case or unit are cut from; takes the room that its pixels need."""
+        if number >= len(self._cases):
+            return self._units[number - len(self._cases)].load()
         case = self._cases[number]
         image = case.load_image()
         if len(image.spatial_axes) != len(self._size):
@@ -162,11 +206,9 @@ class Patches:
         keep = needed <= self._room
         # A window of the reader holds the same pixels as the same part of the whole, so keeping changes no patch.
         pixels = reader.read(tuple((0, n) for n in shape)) if keep else reader
-        loaded = _Loaded(pixels, shape, self._intensity.prepare(image), labels, places, looked_at)
         if keep:
             self._room -= needed
-            self._kept[number] = loaded
-        return loaded
+        return Loaded(pixels, shape, self._intensity.prepare(image), labels, places, looked_at)
 
     def _load_labels(self, case: TrainingCase, image: Image, shape: tuple[int, ...]) -> Labels | None:
         """Class indices at the working resolution; None where nobody looked or no mask is asked for."""
@@ -182,7 +224,7 @@ class Patches:
                 values = values.take(nearest, axis=axis)
         return self._index_of_value[values]
 
-    def _cut(self, loaded: _Loaded, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], Labels]:
+    def _cut(self, loaded: Loaded, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], Labels]:
         """One patch: image (c, [z,] y, x) normalised, labels ([z,] y, x)."""
         box = self._choose_box(loaded, rng)
         spans = tuple(slice(*side) for side in box)
@@ -202,11 +244,12 @@ class Patches:
             labels[inside] = loaded.labels[spans]
         return self._intensity.normalise(pixels, loaded.prepared), labels
 
-    def _choose_box(self, loaded: _Loaded, rng: np.random.Generator) -> Box:
+    def _choose_box(self, loaded: Loaded, rng: np.random.Generator) -> Box:
         """Where to cut: inside the image, at most `size` long along each axis."""
         spans = np.minimum(self._size, loaded.shape)
         last = np.array(loaded.shape) - spans
-        if loaded.places and rng.random() < self._foreground_share:
+        share = self._foreground_share if loaded.foreground_share is None else loaded.foreground_share
+        if loaded.places and rng.random() < share:
             places = loaded.places[sorted(loaded.places)[rng.integers(len(loaded.places))]]
             starts = np.clip(places[rng.integers(len(places))] - spans // 2, 0, last)
         elif loaded.looked_at is not None:

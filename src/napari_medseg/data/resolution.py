@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from napari_medseg.io.units import micrometres
 from napari_medseg.structures import Image
 
 #: Where the size is chosen automatically, an image is made smaller by at most this much, so that cells stay visible.
 LARGEST_AUTOMATIC_DOWNSAMPLING = 4.0
+#: Micrometres per working pixel of slides where nothing tells how much a window should see: a tenfold objective's.
+SLIDE_MPP = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,27 +116,46 @@ class VolumeResolution:
         )
 
 
-def fit_resolution(images: Sequence[Image], window: int, downsample: float | None = None) -> WorkingResolution:
+def fit_resolution(
+    images: Sequence[Image],
+    window: int,
+    downsample: float | None = None,
+    *,
+    slides: Sequence[Image] = (),
+    mpp: float | None = None,
+) -> WorkingResolution:
     """The working resolution for a set of training images.
 
     Parameters
     ----------
     images
-        Training images; pixels are not read.
+        Training images, and tiles of slides that have a tag; pixels are not read. May be empty if there are slides.
     window
         Side of the network's square input, in working pixels.
     downsample
         Image pixels per working pixel; None chooses it so that the median image's shorter side fits the window,
         between 1 and `LARGEST_AUTOMATIC_DOWNSAMPLING`: a tag speaks of the whole image, so a window should see most
         of it.
+    slides
+        Whole slides: their size says nothing of the resolution. Without images, `SLIDE_MPP` is aimed at.
+    mpp
+        Micrometres per working pixel, for all images that know their spacing; None: as said.
     """
-    if downsample is None:
+    known = [image for image in (*images, *slides) if image.spacing is not None and image.units is not None]
+    if downsample is None and images:
         shorter = statistics.median(min(image.spatial_shape[-2:]) for image in images)
         downsample = min(max(shorter / window, 1.0), LARGEST_AUTOMATIC_DOWNSAMPLING)
-    units = {image.units for image in images}
-    if None in units or len(units) != 1:
+    elif downsample is None:
+        steps = [step for image in known if (step := micrometres(image.spacing, image.units)) is not None]
+        wanted = SLIDE_MPP / statistics.median(map(min, steps)) if steps else LARGEST_AUTOMATIC_DOWNSAMPLING
+        downsample = min(max(wanted, 1.0), LARGEST_AUTOMATIC_DOWNSAMPLING)
+    if mpp is not None:
+        return WorkingResolution(downsample=downsample, spacing=(mpp, mpp), units=("micrometer", "micrometer"))
+    units = {image.units for image in known}
+    # Scanners know their spacing; pictures beside their slides often do not, and are left as they are.
+    if len(units) != 1 or (len(known) < len(images) and not slides):
         return WorkingResolution(downsample=downsample)
-    logs = [[math.log(s) for s in image.spacing or ()] for image in images]
+    logs = [[math.log(s) for s in image.spacing or ()] for image in known]
     median = tuple(math.exp(statistics.median(axis)) for axis in zip(*logs, strict=True))
     in_plane = tuple(value * downsample for value in median[-2:])
-    return WorkingResolution(downsample=downsample, spacing=median[:-2] + in_plane, units=images[0].units)
+    return WorkingResolution(downsample=downsample, spacing=median[:-2] + in_plane, units=known[0].units)

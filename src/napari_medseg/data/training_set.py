@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,7 @@ from napari_medseg.data.forms import region_box_of
 from napari_medseg.data.label_files import LabelFacts, file_hash, label_facts, shape_text
 from napari_medseg.data.rows import STATUSES, format_region, row_problems
 from napari_medseg.data.scan_columns import scan_cell
+from napari_medseg.data.slide_cases import OpenedSlide, open_slide, whole_slide
 from napari_medseg.data.splitting import draw_split, given_splits, group_of
 from napari_medseg.data.tags import effective_tag
 from napari_medseg.errors import DatasetError, InputNotFoundError
@@ -55,9 +56,8 @@ def training_set(
     used = tuple(case for case in dataset.cases if case.status in statuses)
     _refuse_unclear_rows(dataset)
     _refuse_faulty_rows(dataset, {case.case for case in used})
-    judged = [(case, _facts(dataset, case)) for case in used]
-    tagged = [(replace(case, tag=_tag(dataset, case, facts)), facts) for case, facts in judged]
-    telling = [(case, facts) for case, facts in tagged if case.tag or case.grade or (facts and facts.is_looked_at)]
+    judged = [_judged(dataset, case) for case in used]
+    telling = [(case, known) for case, known in judged if case.tag or case.grade or known.says_something]
     # Splits given to cases that are not finished yet bind the rest of their group too.
     given = given_splits(dataset.cases)
     if drawn is not None:
@@ -66,15 +66,39 @@ def training_set(
     splits = draw_split([case for case, _ in telling], given, seed=seed)
     return TrainingSet(
         info=dataset.info,
-        cases=tuple(_training_case(dataset, case, facts, splits[case.case]) for case, facts in telling),
+        cases=tuple(_training_case(dataset, case, known, splits[case.case]) for case, known in telling),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What lies in the folder of a case: of a slide its image and labels, of others what their label image holds."""
+
+    facts: LabelFacts | None = None
+    slide: OpenedSlide | None = None
+
+    @property
+    def says_something(self) -> bool:
+        if self.slide is not None:
+            return self.slide.labels.kinds().has_mask or bool(self.slide.labels.tile_tags)
+        return self.facts is not None and self.facts.is_looked_at
+
+
+def _judged(dataset: Dataset, case: Case) -> tuple[Case, _Known]:
+    """A case with its tag, given or implied by its label image, and what is known of it."""
+    slide = open_slide(dataset, case)
+    if slide is not None:
+        _refuse_undeclared(dataset, case, slide.labels.kinds().values)
+        return case, _Known(slide=slide)
+    facts = _facts(dataset, case)
+    return replace(case, tag=_tag(dataset, case, facts)), _Known(facts=facts)
 
 
 def _facts(dataset: Dataset, case: Case) -> LabelFacts | None:
     path = dataset.current_label_path(case)
     facts = label_facts(path) if path is not None and (case.label or path.exists()) else None
     if facts is not None:
-        _refuse_undeclared(dataset, case, facts)
+        _refuse_undeclared(dataset, case, facts.values)
         _refuse_other_size(dataset, case, facts)
     return facts
 
@@ -83,7 +107,11 @@ def _tag(dataset: Dataset, case: Case, facts: LabelFacts | None) -> str:
     return effective_tag(case, np.array(sorted(facts.values)) if facts is not None else None, dataset.info)
 
 
-def _training_case(dataset: Dataset, case: Case, facts: LabelFacts | None, split: Split) -> TrainingCase:
+def _training_case(dataset: Dataset, case: Case, known: _Known, split: Split) -> TrainingCase:
+    if known.slide is not None:
+        grade = dataset.info.grades.index(case.grade) if case.grade else None
+        return whole_slide(dataset, case, known.slide, split=split, grade=grade)
+    facts = known.facts
     image_hash = _image_hash(dataset, case)
     spacing = [text] if (text := scan_cell(case, "spacing")) else []
     box = _drawn_box(dataset, case)
@@ -158,9 +186,9 @@ def _refuse_faulty_rows(dataset: Dataset, used: set[str]) -> None:
             raise DatasetError(f"Row {line_of(row)} of {dataset.path / TABLE_NAME} (case '{name}'): {problems[0]}")
 
 
-def _refuse_undeclared(dataset: Dataset, case: Case, facts: LabelFacts) -> None:
+def _refuse_undeclared(dataset: Dataset, case: Case, values: frozenset[int]) -> None:
     declared = {BACKGROUND, NOT_LOOKED_AT, *(c.value for c in dataset.info.classes)}
-    undeclared = sorted(facts.values - declared)
+    undeclared = sorted(values - declared)
     if undeclared:
         raise DatasetError(
             f"Case '{case.case}': its labels hold the value {undeclared[0]}, which is no class of the data set: "

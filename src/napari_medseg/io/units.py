@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: Unit of an axis along which the file knows no physical distance.
 PIXEL = "pixel"
 
@@ -36,6 +38,18 @@ def unit_name(spelling: object) -> str | None:
     ('micrometer', 'micrometer', None)
     """
     return _NAMES.get(str(spelling).strip().lower()) if spelling is not None else None
+
+
+def micrometres(spacing: Sequence[float] | None, units: Sequence[str] | None) -> tuple[float, ...] | None:
+    """A spacing in micrometres; None where it is not known, or no length.
+
+    >>> micrometres((0.5, 0.25), ("millimeter", "micrometer"))
+    (500.0, 0.25)
+    """
+    lengths = [millimeters(unit) for unit in units or ()]
+    if spacing is None or not lengths or None in lengths:
+        return None
+    return tuple(step * 1000.0 * (length or 0.0) for step, length in zip(spacing, lengths, strict=True))
 
 
 def millimeters(unit: str) -> float | None:

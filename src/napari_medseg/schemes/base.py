@@ -80,6 +80,9 @@ class Scheme(ABC):
     #: Whether its stages compete, and the best one is kept; more of them may follow those that are known beforehand.
     competes: ClassVar[bool] = False
 
+    #: Whether it trains from whole slides, piece by piece.
+    takes_slides: ClassVar[bool] = False
+
     @abstractmethod
     def check(self, config: Any, data: TrainingSet) -> list[Fault]:
         """What keeps this scheme from training on these cases, and what may surprise; imports no torch."""

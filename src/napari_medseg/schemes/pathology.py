@@ -8,12 +8,13 @@ classifier again with B's encoder. C and B are the result.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from napari_medseg.config import BASIC, NetworkConfig, parse_settings
+from napari_medseg.config import BASIC, NetworkConfig, SlideConfig, parse_settings
+from napari_medseg.data.whole_slides import tags_of
 from napari_medseg.errors import ModelError
 from napari_medseg.schemes.base import Scheme, SchemeConfig, Trained
 from napari_medseg.schemes.checks import unknown_validation_tags
@@ -52,6 +53,7 @@ class PathologyConfig(SchemeConfig):
     foreground_share: float = Field(
         0.5, ge=0.0, le=1.0, description="Share of the segmenter's patches that are centred on a drawn pixel."
     )
+    slides: SlideConfig = Field(default_factory=SlideConfig, description="How whole slides are trained from.")
     fresh_head: bool = Field(False, description="Start C's linear layer anew instead of from A's.")
 
     @field_validator("input_size")
@@ -71,6 +73,7 @@ class PathologyScheme(Scheme):
         "Many image tags and few contours train a classifier and a segmenter that share an encoder."
     )
     config_type: ClassVar[type[SchemeConfig]] = PathologyConfig
+    takes_slides: ClassVar[bool] = True
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "cpu": {
             "network": {"base_width": 16},
@@ -87,7 +90,7 @@ class PathologyScheme(Scheme):
     def check(self, config: PathologyConfig, data: TrainingSet) -> list[Fault]:
         """Errors when neither classifier nor segmenter can be trained; warnings about what is missing."""
         train = data.of_split("train")
-        tags = Counter(case.tag for case in train if case.tag is not None)
+        tags = sum((tags_of(case, data.info) for case in train), Counter[str]())
         masks = sum(case.has_mask for case in train) if data.info.classes else 0
         faults = []
         if len(tags) < 2 and not masks:
@@ -105,13 +108,16 @@ class PathologyScheme(Scheme):
             faults.append(_warning("No training case has a mask: ", "A"))
         validation = data.of_split("val")
         if not faults or faults[0].severity == "warning":
-            faults += self._check_validation(tags, masks, validation)
+            given = {tag for case in validation for tag in tags_of(case, data.info)}
+            faults += self._check_validation(tags, given, masks, validation)
         return faults
 
     @staticmethod
-    def _check_validation(tags: Mapping[str, int], masks: int, cases: Sequence[TrainingCase]) -> list[Fault]:
-        faults = unknown_validation_tags(tags, cases) if len(tags) >= 2 else []
-        if len(tags) >= 2 and not any(case.tag is not None for case in cases):
+    def _check_validation(
+        tags: Mapping[str, int], given: Collection[str], masks: int, cases: Sequence[TrainingCase]
+    ) -> list[Fault]:
+        faults = unknown_validation_tags(tags, given) if len(tags) >= 2 else []
+        if len(tags) >= 2 and not given:
             faults.append(_no_validation("tagged", "classifier"))
         if masks and not any(case.has_mask for case in cases):
             faults.append(_no_validation("drawn", "segmenter"))
@@ -134,7 +140,7 @@ class PathologyScheme(Scheme):
             classifier = parts.classifier()
             result = yield parts.tag_stage("a_classifier", self.stage_titles["a_classifier"], classifier)
             scores |= {f"a_{name}": value for name, value in result.details.items()}
-        if parts.contoured:
+        if parts.has_masks:
             segmenter = parts.segmenter()
             if parts.tags:
                 segmenter.encoder.load_state_dict(classifier.encoder.state_dict())
@@ -142,7 +148,7 @@ class PathologyScheme(Scheme):
             result = yield parts.mask_stage("b_segmenter", self.stage_titles["b_segmenter"], segmenter, parents)
             scores |= {f"b_{name}": value for name, value in result.details.items()}
             tensors |= _prefixed("segmenter", segmenter)
-        if parts.tags and parts.contoured:
+        if parts.tags and parts.has_masks:
             final = parts.classifier(fresh=True)
             if not config.fresh_head:
                 final.load_state_dict(classifier.state_dict())
@@ -157,14 +163,14 @@ class PathologyScheme(Scheme):
 
     def predictor(self, card: ModelCard, tensors: Mapping[str, npt.NDArray[Any]], compute: Compute) -> Predictor:
         """C's probabilities and B's mask from one pass over the windows."""
-        from napari_medseg.data.intensity import Intensity
         from napari_medseg.data.resolution import WorkingResolution
+        from napari_medseg.data.stains import normaliser_from_json
         from napari_medseg.inference.folding import folded_for_inference
         from napari_medseg.models.building import build_classifier, build_segmenter, load_weights
 
         try:
             config = parse_settings(PathologyConfig, dict(card.config))
-            intensity = Intensity.from_json(card.preprocessing["intensity"])
+            intensity = normaliser_from_json(card.preprocessing["intensity"])
             resolution = WorkingResolution.from_json(card.preprocessing["resolution"])
         except (KeyError, TypeError, ValueError) as error:
             # What the file says is somebody else's text: anything can be missing or out of range.

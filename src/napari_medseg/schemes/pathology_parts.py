@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_medseg.config import TrainingConfig
+from napari_medseg.data.intensity import Intensity, Normaliser
 from napari_medseg.data.tags import balanced_weights
+from napari_medseg.data.whole_slides import pictures_of, slides_of
 from napari_medseg.schemes.base import Trained
 from napari_medseg.structures import MaskClass, TrainingCase, TrainingSet
 
@@ -20,17 +22,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-    from napari_medseg.data.intensity import Intensity
+    from napari_medseg.data.patches import PatchUnit
     from napari_medseg.data.resolution import WorkingResolution
+    from napari_medseg.data.stains import StainIntensity
     from napari_medseg.inference.predictor import Predictor
     from napari_medseg.models.compute import Compute
     from napari_medseg.schemes.pathology import PathologyConfig
+    from napari_medseg.schemes.pathology_slides import SlideParts
     from napari_medseg.training.stage import Stage
 
 #: Counts up when the same settings and cases would train other weights than before.
 CODE_VERSION = 1
 #: A pass over a handful of cases is too short to be worth a validation.
 SMALLEST_EPOCH = 20
+#: Threads that draw patches of slides, each a step ahead.
+READERS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +48,12 @@ class PathologyParts:
     data: TrainingSet
     seed: int
     compute: Compute
-    intensity: Intensity
+    intensity: Intensity | StainIntensity
     resolution: WorkingResolution
     classes: tuple[MaskClass, ...]
     tags: tuple[str, ...]
     contoured: tuple[TrainingCase, ...]
+    slides: SlideParts
     start: Mapping[str, npt.NDArray[Any]]
 
     @classmethod
@@ -65,27 +72,43 @@ class PathologyParts:
         An epoch has the same number of optimiser steps in every stage, so that the segmenter with its few contours is
         trained as long as the classifier with its many tags.
         """
-        from napari_medseg.data.intensity import fit_intensity
         from napari_medseg.data.resolution import fit_resolution
+        from napari_medseg.schemes.pathology_slides import fit_normaliser, sampled_slides, shown_tiles
 
-        train = data.of_split("train")
-        seen = {case.tag for case in train if case.tag is not None}
+        train, wanted = data.of_split("train"), config.slides
+        pictures, slides = pictures_of(train), slides_of(train)
+        images = [case.load_image() for case in pictures]
+        resolution = fit_resolution(
+            [*images, *shown_tiles(slides)],
+            config.input_size,
+            config.downsample,
+            slides=[slide.load_image() for slide in slides],
+            mpp=wanted.mpp,
+        )
+        sampled = sampled_slides(config, data, resolution, seed)
+        seen = {case.tag for case in pictures if case.tag is not None} | sampled.tags
         tags = tuple(tag.name for tag in data.info.tags if tag.name in seen)
-        images = [case.load_image() for case in train]
-        steps = steps_per_epoch or count_steps(config.training, len(train))
+        patches = len(pictures) + wanted.tiles_per_pass * len(slides)
+        steps = steps_per_epoch or count_steps(config.training, patches)
         return cls(
             config=config,
             training=config.training.model_copy(update={"steps_per_epoch": steps}),
             data=data,
             seed=seed,
             compute=compute,
-            intensity=fit_intensity(images),
-            resolution=fit_resolution(images, config.input_size, config.downsample),
+            intensity=fit_normaliser(config, images, slides),
+            resolution=resolution,
             classes=data.info.classes,
             tags=tags if len(tags) > 1 else (),
-            contoured=tuple(case for case in train if case.has_mask) if data.info.classes else (),
+            contoured=tuple(case for case in pictures if case.has_mask) if data.info.classes else (),
+            slides=sampled,
             start=start or {},
         )
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there is anything to train a segmenter with."""
+        return bool(self.contoured) or (bool(self.classes) and bool(self.slides.masked))
 
     def classifier(self, *, fresh: bool = False) -> Any:
         """Encoder and classification head, as in the model to start from if there is one and `fresh` is not set."""
@@ -110,22 +133,26 @@ class PathologyParts:
         from napari_medseg.schemes.scoring import TagScorer
         from napari_medseg.training.stage import Stage
 
-        tagged = tuple(case for case in self.data.of_split("train") if case.tag in self.tags)
-        judged = tuple(case for case in self.data.of_split("val") if case.tag in self.tags)
+        tagged = tuple(case for case in pictures_of(self.data.of_split("train")) if case.tag in self.tags)
+        units = self.slides.tag_units(self.intensity, self.tags)
+        pictures = tuple(case for case in pictures_of(self.data.of_split("val")) if case.tag in self.tags)
+        judged = (*pictures, *self.slides.judged_tags(self.tags))
         weights = None
         if self.config.class_weights == "balanced":
-            weights = balanced_weights([str(case.tag) for case in tagged], self.tags)
+            drawn = [str(case.tag) for case in tagged] + [unit.tag for unit in units for _ in range(unit.weight)]
+            weights = balanced_weights(drawn, self.tags)
         scorer = TagScorer(judged, self.tags, lambda network: self.predictor(classifier=network), self.compute)
         return Stage(
             name=name,
             title=title,
             model=model,
-            source=self._patches(tagged, foreground_share=0.0),
+            source=self._patches(tagged, units, foreground_share=0.0),
             loss=tag_loss(weights),
             training=self.training,
             augmentation=self.config.augmentation,
             scorer=scorer if judged else None,
-            fingerprint=self._fingerprint(tagged, judged),
+            fingerprint=self._fingerprint((*tagged, *(unit.slide.case for unit in units)), judged),
+            **self._drawing(),
             parents=parents,
             score_name="likelihood",
         )
@@ -136,7 +163,9 @@ class PathologyParts:
         from napari_medseg.schemes.scoring import SegmentationScorer
         from napari_medseg.training.stage import Stage
 
-        judged = tuple(case for case in self.data.of_split("val") if case.has_mask)
+        pictures = tuple(case for case in pictures_of(self.data.of_split("val")) if case.has_mask)
+        judged = (*pictures, *self.slides.judged_masks())
+        units = self.slides.mask_units(self.intensity)
         scorer = SegmentationScorer(
             judged, self.classes, lambda network: self.predictor(segmenter=network), self.compute
         )
@@ -144,12 +173,13 @@ class PathologyParts:
             name=name,
             title=title,
             model=model,
-            source=self._patches(self.contoured, foreground_share=self.config.foreground_share),
+            source=self._patches(self.contoured, units, foreground_share=self.config.foreground_share),
             loss=mask_loss(),
             training=self.training,
             augmentation=self.config.augmentation,
             scorer=scorer if judged else None,
-            fingerprint=self._fingerprint(self.contoured, judged),
+            fingerprint=self._fingerprint((*self.contoured, *self.slides.masked), judged),
+            **self._drawing(),
             parents=parents,
             score_name="Dice",
         )
@@ -182,7 +212,12 @@ class PathologyParts:
             classifier=classifier,
         )
 
-    def _patches(self, cases: Sequence[TrainingCase], *, foreground_share: float) -> Any:
+    def _drawing(self) -> dict[str, Any]:
+        """How patches are drawn and changed, for a stage: those of slides are read by several threads."""
+        colours = self.intensity if isinstance(self.intensity, Intensity) else self.intensity.intensity
+        return {"readers": READERS if self.slides.train else 1, "intensity": colours}
+
+    def _patches(self, cases: Sequence[TrainingCase], units: Sequence[PatchUnit], *, foreground_share: float) -> Any:
         from napari_medseg.data.patches import Patches
 
         return Patches(
@@ -193,6 +228,7 @@ class PathologyParts:
             scale_of=self.resolution.scale_of,
             intensity=self.intensity,
             foreground_share=foreground_share,
+            units=units,
         )
 
     def _fingerprint(self, train: Sequence[TrainingCase], judged: Sequence[TrainingCase]) -> dict[str, Any]:
@@ -218,7 +254,7 @@ def count_steps(training: TrainingConfig, cases: int) -> int:
 
 def make_predictor(
     config: PathologyConfig,
-    intensity: Intensity,
+    intensity: Normaliser,
     resolution: WorkingResolution,
     *,
     classes: Sequence[MaskClass],

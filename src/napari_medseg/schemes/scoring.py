@@ -13,6 +13,7 @@ from napari_medseg.data.windows import labelled_bscans
 from napari_medseg.inference.calibration import at_temperature, fit_tag_temperature
 from napari_medseg.inference.engine import predict
 from napari_medseg.inference.predictor import Predictor
+from napari_medseg.inference.slide_tiles import predictor_for
 from napari_medseg.metrics import auc, balanced_accuracy, class_counts, counts_to_scores
 from napari_medseg.structures import NOT_LOOKED_AT, Image, MaskClass, TrainingCase
 from napari_medseg.training.stage import CaseScore
@@ -65,7 +66,7 @@ class SegmentationScorer:
 
     def _predict(self, model: nn.Module, case: str, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Labels of a whole case; 255 in slices that nobody looked at."""
-        predictor, image = self._make_predictor(model), self._cases[case].load_image()
+        predictor, image = predictor_for(self._make_predictor(model), self._cases[case]), self._cases[case].load_image()
         if labels.ndim == len(predictor.window):
             return np.asarray(predict(predictor, image, compute=self._compute).labels)
         predicted = np.full_like(labels, NOT_LOOKED_AT)
@@ -121,7 +122,8 @@ class TagScorer:
     def score_case(self, model: nn.Module, case: str, *, preview: bool) -> CaseScore:
         """Probabilities of one whole image."""
         known = self._cases[case]
-        result = predict(self._make_predictor(model), self._image_of(known), compute=self._compute)
+        predictor = predictor_for(self._make_predictor(model), known)
+        result = predict(predictor, self._image_of(known), compute=self._compute)
         if result.tag is None:
             raise ValueError("the predictor of a tag scorer must classify")
         values: dict[str, Any] = {

@@ -151,7 +151,9 @@ class ThyroidScheme(Scheme):
         if any(fault.severity == "error" for fault in faults):
             return faults
         validation = [case for case in data.of_split("val") if case.tag is not None]
-        faults += unknown_validation_tags({case.tag for case in data.of_split("train")}, validation)
+        faults += unknown_validation_tags(
+            {case.tag for case in data.of_split("train")}, {case.tag for case in validation}
+        )
         if not validation:
             faults.append(
                 Fault(

@@ -153,7 +153,9 @@ class _Loop:
         between_steps = True
         with (
             deferred_interrupt() as check_interrupt,
-            Prefetcher(lambda n: source.draw(stepper.positions(n), self.order_seed), self.schedule.steps) as patches,
+            Prefetcher(
+                lambda n: source.draw(stepper.positions(n), self.order_seed), self.schedule.steps, self.stage.readers
+            ) as patches,
         ):
             try:
                 while not self._finished():

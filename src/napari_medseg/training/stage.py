@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.config import AugmentationConfig, TrainingConfig
+from napari_medseg.data.intensity import Intensity
 from napari_medseg.structures import NO_TAG as NO_TAG
 
 if TYPE_CHECKING:
@@ -130,6 +131,10 @@ class Stage:
         What people call the number that the scorer gives and early stopping maximises, e.g. ``"Dice"``.
     parts
         The parts of the finished network, the finest first, where stages train one after the other; for display.
+    readers
+        Threads that draw patches ahead; the source must allow for it.
+    intensity
+        How colours became network input, for changes of stains; None: there are none.
     """
 
     name: str
@@ -147,6 +152,8 @@ class Stage:
     only_if_done: bool = False
     score_name: str = "score"
     parts: Sequence[StagePart] = ()
+    readers: int = 1
+    intensity: Intensity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

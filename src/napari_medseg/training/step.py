@@ -24,6 +24,7 @@ from napari_medseg.training.distributed import Group  # noqa: E402 - after the g
 from napari_medseg.training.events import Report  # noqa: E402 - after the guard
 from napari_medseg.training.schedule import Schedule, derive_seed  # noqa: E402 - after the guard
 from napari_medseg.training.stage import Batch, Stage  # noqa: E402 - after the guard
+from napari_medseg.training.stain_jitter import jitter_stains  # noqa: E402 - after the guard
 
 
 class Stepper:
@@ -144,7 +145,10 @@ class Stepper:
     def _batch(self, patches: Sequence[npt.NDArray[Any]]) -> Batch:
         images, labels, tags = (torch.from_numpy(array) for array in patches)
         device = self.compute.device
-        moved, places = augment(images.to(device), labels.to(device), self.stage.augmentation, self.generator)
+        settings, generator = self.stage.augmentation, self.generator
+        moved, places = augment(images.to(device), labels.to(device), settings, generator)
+        if settings.stain and self.stage.intensity is not None:
+            moved = jitter_stains(moved, self.stage.intensity, settings.stain, generator)
         return Batch(images=self.compute.to(moved), labels=places.long(), tags=tags.to(device))
 
     def _backward(self, batch: Batch) -> None:

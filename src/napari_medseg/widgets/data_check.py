@@ -15,6 +15,7 @@ from napari_medseg.data.similar_cases import divided_duplicates, divided_fault
 from napari_medseg.data.training_set import training_set
 from napari_medseg.errors import MedsegError
 from napari_medseg.schemes import SCHEMES, Scheme, SchemeConfig
+from napari_medseg.schemes.checks import unsuited_slides
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Fault, Progress, Split, TrainingCase, TrainingSet
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -82,7 +83,8 @@ def check_data(
         # The table is so wrong that nothing can be drawn from it; its faults say what to mend.
         faults = faults or [Fault(text=str(error), where=str(folder))]
         return DataCheck(counts={}, feeds={}, faults=tuple(faults))
-    faults += [fault for fault in scheme.check(config, data) if fault not in faults]
+    found = unsuited_slides(scheme, data) or scheme.check(config, data)
+    faults += [fault for fault in found if fault not in faults]
     faults += divided_fault(data, divided_duplicates(data, progress)) if data.info.kind == "ultrasound" else []
     return DataCheck(
         counts=count_cases(dataset, data, progress),
@@ -94,7 +96,8 @@ def check_data(
 def _obstacle(scheme: Scheme, data: TrainingSet, config: SchemeConfig) -> str:
     """What keeps a scheme, with its defaults where `config` is another's, from being trained; empty for nothing."""
     own = config if isinstance(config, scheme.config_type) else scheme.config_type()
-    return " ".join(fault.text for fault in scheme.check(own, data) if fault.severity == "error")
+    faults = unsuited_slides(scheme, data) or scheme.check(own, data)
+    return " ".join(fault.text for fault in faults if fault.severity == "error")
 
 
 def count_cases(dataset: Dataset, data: TrainingSet, progress: Progress) -> dict[str, dict[Split, int]]:
