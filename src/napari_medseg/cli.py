@@ -31,12 +31,14 @@ COMMANDS = (
     "compare",
     "models",
     "next",
+    "contradictions",
     "agreement",
     "history",
     "measure",
     "export",
     "reproduce",
     "demo",
+    "doctor",
 )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_medseg.api.comparison import compare
+    from napari_medseg.api.contradictions import find_contradictions
     from napari_medseg.api.evaluation import evaluate
     from napari_medseg.api.exporting import export_dataset, export_labels, labels_onto
     from napari_medseg.api.measuring import MeasureOptions, measure
@@ -42,6 +43,7 @@ _HOMES = {
     "labels_onto": "napari_medseg.api.exporting",
     "evaluate": "napari_medseg.api.evaluation",
     "compare": "napari_medseg.api.comparison",
+    "find_contradictions": "napari_medseg.api.contradictions",
     "list_models": "napari_medseg.api.models",
     "promote_model": "napari_medseg.api.models",
     "roll_back_model": "napari_medseg.api.models",
@@ -61,6 +63,7 @@ __all__ = [
     "evaluate",
     "export_dataset",
     "export_labels",
+    "find_contradictions",
     "labels_onto",
     "list_models",
     "load_model",

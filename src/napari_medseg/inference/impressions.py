@@ -122,16 +122,7 @@ def impression_of(
     probe = FeatureProbe(predictor)
     drawn = bool(predictor.classes) and not predictor.marks_region
     prediction = predict(probe.predictor, image, region=region, probabilities=drawn, compute=compute)
-    slices = doubts_of(prediction) if drawn else ()
-    flat = prediction.probabilities is None or len(prediction.region) == 2
-    found = Impression(
-        case=case,
-        group=group,
-        doubt=worst_of(slices) if slices else None,
-        slices=() if flat else slices,
-        tag_probabilities=dict(prediction.tag.probabilities) if prediction.tag is not None else {},
-        features=probe.features(),
-    )
+    found = impression_from(prediction, case=case, group=group, features=probe.features())
     if not second_opinion:
         return found
     between = disagreement_of_tag(found, predictor, implies or {})
@@ -141,6 +132,21 @@ def impression_of(
         )
         between = disagreement_with_mirror(prediction, mirrored)
     return replace(found, disagreement=between)
+
+
+def impression_from(
+    prediction: Prediction, *, case: str = "", group: str = "", features: Floats | None = None
+) -> Impression:
+    """The impression that a prediction leaves; without probabilities only tags count."""
+    slices = doubts_of(prediction) if prediction.probabilities is not None else ()
+    return Impression(
+        case=case,
+        group=group,
+        doubt=worst_of(slices) if slices else None,
+        slices=() if len(prediction.region) == 2 else slices,
+        tag_probabilities=dict(prediction.tag.probabilities) if prediction.tag is not None else {},
+        features=features,
+    )
 
 
 def joined(parts: Sequence[Impression], regions: Sequence[Box]) -> Impression:

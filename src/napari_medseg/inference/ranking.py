@@ -94,7 +94,7 @@ def rank_places(doubts: Sequence[Doubt], strategy: Strategy, seed: int = 0) -> l
     if strategy == "random":
         return [int(i) for i in rng.permutation(len(doubts))]
     if strategy == "foreground-random":
-        found = np.array([each.shares.max(initial=0.0) > _DRAWN for each in doubts])
+        found = np.array([each.shares.max(initial=0.0) > _DRAWN for each in doubts], bool)
         return [int(i) for i in np.lexsort((rng.random(len(doubts)), ~found))]
     return [int(i) for i in np.argsort([-each.entropy for each in doubts], kind="stable")]
 
