@@ -22,6 +22,7 @@ import numpy.typing as npt
 from napari_medseg.data.cropping import crop
 from napari_medseg.data.resampling import WindowReader, choose_level
 from napari_medseg.errors import Cancelled, ConfigError, ModelError, ReadError
+from napari_medseg.inference.behind import Behind
 from napari_medseg.inference.columns import ColumnConfidence
 from napari_medseg.inference.job import Job, Window, chosen_region, plan_job
 from napari_medseg.inference.predictor import Predictor
@@ -208,7 +209,7 @@ class Run:
         rows: InRows | None = None,
     ) -> None:
         self.notes: list[str] = []
-        #: Seconds that were spent waiting for pixels, in the network, and in blending and writing.
+        #: Seconds that were spent waiting for pixels, in the network, and waiting for blending and writing.
         self.seconds = {"read": 0.0, "network": 0.0, "write": 0.0}
         self._rows = rows
         self._predictor, self._image, self._job, self._compute = predictor, image, job, compute
@@ -236,22 +237,29 @@ class Run:
         windows, beyond = self._unfinished()
         total, done = len(windows), 0
         readers = 1 if self._rows is None else self._rows.readers
-        with torch.inference_mode(), ThreadPoolExecutor(readers, thread_name_prefix="read-windows") as reading:
+        with (
+            torch.inference_mode(),
+            ThreadPoolExecutor(readers, thread_name_prefix="read-windows") as reading,
+            Behind() as behind,
+        ):
             ahead = _read_ahead(reading, lambda window: self._load(window, prepared), windows, self._depth)
             try:
                 while batch := self._next_batch(ahead, windows, done):
                     if cancel is not None and cancel():
                         raise Cancelled("Prediction was stopped.")
-                    self._work([window for window, _ in batch], torch.from_numpy(np.stack([a for _, a in batch])))
+                    values = torch.from_numpy(np.stack([a for _, a in batch]))
+                    self._work([window for window, _ in batch], values, behind)
                     done += len(batch)
                     if progress is not None:
                         progress(done, total, f"window {done} of {total}")
+                behind.wait()
                 if beyond is not None and self._canvas is not None:
                     # Emits rows in the very blocks in which they are when that window is run too.
                     self._canvas.pass_by(beyond.position)
                 self._finish_canvas()
             finally:
                 reading.shutdown(wait=False, cancel_futures=True)
+                self.seconds["write"] += behind.waited
         return total
 
     def _unfinished(self) -> tuple[Sequence[Window], Window | None]:
@@ -307,20 +315,19 @@ class Run:
             )
         return values
 
-    def _work(self, windows: Sequence[Window], values: torch.Tensor) -> None:
-        """Forward one batch and blend it in; in smaller parts from then on when memory runs out."""
+    def _work(self, windows: Sequence[Window], values: torch.Tensor, behind: Behind) -> None:
+        """Forward one batch and have it blended in; in smaller parts from then on when memory runs out."""
         start = 0
         while start < len(windows):
             part = slice(start, start + self._batch)
             started = time.perf_counter()
             outputs = self._forward(values[part])
-            forwarded = time.perf_counter()
-            self.seconds["network"] += forwarded - started
+            self.seconds["network"] += time.perf_counter() - started
             if outputs is not None:
-                self._take(windows[part], *outputs)
-                self.seconds["write"] += time.perf_counter() - forwarded
+                behind.do(self._take, windows[part], *outputs)
                 start = part.stop
                 continue
+            behind.wait()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             tried = len(values[part])
@@ -343,9 +350,11 @@ class Run:
                 ) from error
         return None
 
+    @torch.inference_mode()
     def _take(
         self, windows: Sequence[Window], mask_logits: torch.Tensor | None, tag_logits: torch.Tensor | None
     ) -> None:
+        """Blend a batch in and write what is final; runs behind the network, one batch after the other."""
         for logits in (mask_logits, tag_logits):
             if logits is not None and not torch.isfinite(logits.sum(dtype=torch.float32)):
                 raise ModelError(

@@ -168,10 +168,10 @@ def _windows(
     axes = [list(_touching(plan, axis_map)) for plan, axis_map in zip(plans, maps[lead:], strict=True)]
     for slice_index in itertools.product(*(range(m.stop - m.start) for m in maps[:lead])):
         plane = None if looked_at is None else looked_at.plane(slice_index)
-        for steps in itertools.product(*axes):
-            position = tuple(i for i, _ in steps)
-            part = tuple(pixels for _, pixels in steps)
-            if plane is None or plane.any(part):
+        hit = None if plane is None else plane.touched([[pixels for _, pixels in steps] for steps in axes])
+        for number, steps in enumerate(itertools.product(*axes)):
+            if hit is None or hit.flat[number]:
+                position, part = zip(*steps, strict=True)
                 yield Window(slice_index, position, math.prod(p.stop - p.start for p in part))
 
 

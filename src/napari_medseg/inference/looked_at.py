@@ -49,10 +49,24 @@ class LookedAt:
         plane: Mask = np.asarray(self.mask[at])
         return LookedAt(plane, self.cells[len(index) :])
 
-    def any(self, part: Sequence[slice]) -> bool:
-        """Whether a part of the region, one slice per axis, holds a pixel of the mask."""
-        cells = (np.unique(cells[span]) for cells, span in zip(self.cells, part, strict=True))
-        return bool(self.mask[np.ix_(*cells)].any())
+    def touched(self, parts: Sequence[Sequence[slice]]) -> Mask:
+        """Which parts of the region hold a pixel of the mask.
+
+        Parameters
+        ----------
+        parts
+            Slices per axis; every combination of them is a part.
+
+        Returns
+        -------
+        bool array with one entry per slice along every axis
+        """
+        found = self.mask
+        for axis, (cells, spans) in enumerate(zip(self.cells, parts, strict=True)):
+            front = np.moveaxis(found, axis, 0)
+            rows = [front[np.unique(cells[span])].any(axis=0) for span in spans]
+            found = np.moveaxis(np.array(rows, bool).reshape(len(rows), *front.shape[1:]), 0, axis)
+        return found
 
     def pixels(self, part: Sequence[slice]) -> Mask:
         """The mask of a part of the region."""
