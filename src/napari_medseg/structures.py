@@ -365,7 +365,8 @@ class DatasetInfo:
     `implies` maps a mask class's name, or ``"<empty>"`` (a fully looked-at mask of zeros), to a tag's name.
     `grades` are ordered, lowest first. `surfaces` (OCT) are ordered from top to bottom, each one's `below` being the
     next one's `above`; classes that no surface names (fluid, optic disc) are areas painted over the layers. With
-    `blind` nobody sees other readings of a case before their own one is done.
+    `blind` nobody sees other readings of a case before their own one is done. `tile` is the side of the tiles that are
+    tagged on slides, ``"256 µm"`` or ``"512 px"``; empty: the usual one.
     """
 
     name: str
@@ -376,6 +377,7 @@ class DatasetInfo:
     implies: Mapping[str, str] = field(default_factory=dict)
     surfaces: tuple[Surface, ...] = ()
     blind: bool = True
+    tile: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,7 @@ def info_document(info: DatasetInfo) -> dict[str, Any]:
         "implies": dict(info.implies),
         **({"surfaces": [asdict(surface) for surface in info.surfaces]} if info.surfaces else {}),
         **({} if info.blind else {"blind": False}),
+        **({"tile": info.tile} if info.tile else {}),
     }
 
 
@@ -189,6 +190,7 @@ def _info_of(document: dict[str, Any]) -> DatasetInfo:
             for s in document.get("surfaces", [])
         ),
         blind=bool(document.get("blind", True)),
+        tile=str(document.get("tile") or ""),
     )
 
 
