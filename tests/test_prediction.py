@@ -12,7 +12,7 @@ import tifffile
 import zarr
 
 from napari_medseg import api
-from napari_medseg.api import prediction_files
+from napari_medseg.api import prediction_item, prediction_table
 from napari_medseg.errors import ConfigError, InputNotFoundError, WriteError
 from napari_medseg.io import read_labels
 
@@ -44,8 +44,8 @@ def test_results_of_a_large_image_go_by_the_disk_and_are_the_same(model, tmp_pat
         given.extend([options["out"], options["probabilities_out"]])
         return api.predict(*args, **options)
 
-    monkeypatch.setattr(prediction_files, "_VALUES_IN_MEMORY", 1000)
-    monkeypatch.setattr(prediction_files, "predict", watched)
+    monkeypatch.setattr(prediction_item, "_VALUES_IN_MEMORY", 1000)
+    monkeypatch.setattr(prediction_item, "predict", watched)
     out = tmp_path / "out"
     (row,) = api.predict_files(
         model.path,
@@ -91,7 +91,7 @@ def test_what_would_fail_for_every_input_is_said_before_the_first_prediction(mod
     for name in ("a", "b"):
         tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((3, 40, 40), np.uint8), metadata={"axes": "ZYX"}, ome=True)
     inputs = [tmp_path / "a.tif", tmp_path / "b.tif"]
-    monkeypatch.setattr(prediction_files, "predict", lambda *args, **options: pytest.fail("predicted"))
+    monkeypatch.setattr(prediction_item, "predict", lambda *args, **options: pytest.fail("predicted"))
     with pytest.raises(ConfigError, match=r"region has 2 axes but .*a\.tif has 3 \(z, y, x\)"):
         api.predict_files(model.path, inputs, tmp_path / "out", region="0:20,0:20", device="cpu")
     (tmp_path / "file").write_text("no folder")
@@ -102,7 +102,7 @@ def test_what_would_fail_for_every_input_is_said_before_the_first_prediction(mod
 def test_the_table_grows_by_whole_rows_and_starts_anew(tmp_path):
     path = tmp_path / "predictions.csv"
     path.write_text("what an earlier run left")
-    table = prediction_files._Table(path, ["input", "error"])
+    table = prediction_table.Table(path, ["input", "error"])
     table.add({"input": "ä.tif", "error": 'says "no",\nand why'})
     table.add({"input": "b.tif", "error": ""})
     with path.open(encoding="utf-8", newline="") as file:
@@ -114,9 +114,9 @@ def test_the_table_grows_by_whole_rows_and_starts_anew(tmp_path):
 def test_a_full_disk_leaves_no_half_row(tmp_path):
     code = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from napari_medseg.api.prediction_files import _Table\nfrom napari_medseg.errors import WriteError\n"
+        "from napari_medseg.api.prediction_table import Table\nfrom napari_medseg.errors import WriteError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "table = _Table(Path(sys.argv[1]), ['input'])\ntable.add({'input': 'first'})\n"
+        "table = Table(Path(sys.argv[1]), ['input'])\ntable.add({'input': 'first'})\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
         "try:\n    table.add({'input': 'x' * 100})\nexcept WriteError as error:\n    print(error)\n"
     )

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from napari_medseg import api
-from napari_medseg.api import prediction_files
+from napari_medseg.api import prediction_item
 from napari_medseg.api.prediction import as_image
 from napari_medseg.io import write_image
 
@@ -21,14 +21,14 @@ def test_a_defect_costs_one_image_and_warnings_of_the_reader_are_passed_on(tmp_p
     broken = rng.random((64, 64)).astype(np.float32)
     broken[3, 4] = np.nan
     tifffile.imwrite(tmp_path / "nan.tif", broken)
-    whole = prediction_files.read
+    whole = prediction_item.read
 
     def read(path, **options):
         if path.name == "a.tif":
             raise ZeroDivisionError("a defect")
         return whole(path, **options)
 
-    monkeypatch.setattr(prediction_files, "read", read)
+    monkeypatch.setattr(prediction_item, "read", read)
     said = []
     rows = api.predict_files(
         api.bundled_model("pathology"),

@@ -77,8 +77,16 @@ def load_model(
     device: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
+    compute: Compute | None = None,
 ) -> LoadedModel:
     """Load a model file, or the model of a run folder.
+
+    Parameters
+    ----------
+    device, precision, threads
+        As in `napari_medseg.models.compute.choose_compute`, which chooses what is None.
+    compute
+        What was chosen before, instead of these.
 
     Raises
     ------
@@ -93,7 +101,7 @@ def load_model(
         )
     from napari_medseg.models.compute import choose_compute
 
-    compute = choose_compute(device, precision, threads)
+    compute = compute or choose_compute(device, precision, threads)
     predictor = SCHEMES[card.scheme].predictor(card, tensors, compute)
     return LoadedModel(name=model_name(found), path=found, card=card, predictor=predictor, compute=compute)
 

@@ -297,7 +297,7 @@ def _identity(model: LoadedModel, image: Image, options: SlideOptions, mask: Mas
         "region": None if options.region is None else [list(span) for span in options.region],
         "tissue": hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest(),
         "written": [options.probabilities, options.contours],
-        "compute": [model.compute.device, model.compute.precision, model.compute.channels_last],
+        "compute": [model.compute.device.partition(":")[0], model.compute.precision, model.compute.channels_last],
     }
 
 

@@ -42,6 +42,13 @@ def add_parser(subparsers: Any) -> None:
         dest="reports",
         help="thyroid: also a picture per image that explains its class",
     )
+    sharing = parser.add_mutually_exclusive_group()
+    sharing.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="share the inputs, or a slide's rows, among N processes"
+    )
+    sharing.add_argument(
+        "--scheduler", metavar="ADDRESS", help="share them among the workers of a dask.distributed scheduler"
+    )
     add_reading_options(parser)
     add_device_options(parser)
     add_event_option(parser)
@@ -70,6 +77,8 @@ def run(args: argparse.Namespace) -> Result:
             device=args.device,
             precision=args.precision,
             threads=args.threads,
+            workers=args.workers,
+            scheduler=args.scheduler,
             report=report,
         )
     failed = [row for row in rows if row["error"]]
@@ -78,6 +87,13 @@ def run(args: argparse.Namespace) -> Result:
         return Result(exit_code=code)
     lines = [_line(row) for row in rows]
     return Result(document={"predictions": rows, "out": str(args.out)}, text="\n".join(lines), exit_code=code)
+
+
+def _count(text: str) -> int:
+    """A number of processes."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of processes: write 1 or more")
+    return int(text)
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -64,7 +64,7 @@ class Compute:
     def activate(self) -> None:
         """Set the threads, the deterministic algorithms and the keeping of memory of this process."""
         keep_freed_memory()
-        torch.set_num_threads(self.threads)
+        self.limit_threads()
         if self.device.startswith("cuda"):
             # Read by cuBLAS at its first use; without it matrix products are not repeatable.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -72,6 +72,10 @@ class Compute:
         torch.use_deterministic_algorithms(True, warn_only=self.device != "cpu")
         # Nothing here reads memory that it has not written, so filling it first would only cost time.
         vars(torch.utils)["deterministic"].fill_uninitialized_memory = False
+
+    def limit_threads(self) -> None:
+        """Let networks of this process use so many threads of the CPU."""
+        torch.set_num_threads(self.threads)
 
     def autocast(self, trained: torch.Tensor | None = None) -> contextlib.AbstractContextManager[Any]:
         """Context in which a forward pass runs in the chosen precision.
@@ -163,6 +167,18 @@ def choose_compute(
     gain = times["fp32", False] / times[best]
     reason = f"{gain:.1f} x as fast as fp32 with channels first, timed on this machine"
     return Compute(device=device, precision=best[0], channels_last=best[1], threads=threads, reason=reason)
+
+
+def usual_threads() -> int:
+    """Threads that networks use where nobody says otherwise."""
+    return torch.get_num_threads()
+
+
+def visible_devices() -> list[str]:
+    """The CUDA devices that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them; uses none of them."""
+    count = torch.cuda.device_count()
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [str(number) for number in range(count)] if given is None else given.split(",")[:count]
 
 
 def _checked_device(device: str | None) -> str:
