@@ -32,6 +32,7 @@ COMMANDS = (
     "models",
     "next",
     "contradictions",
+    "quality",
     "agreement",
     "history",
     "measure",

@@ -46,6 +46,8 @@ def test_entropy_and_shares_are_those_of_the_probabilities():
     assert found.doubt.by_class[0] == pytest.approx(entropy[drawn].mean(), abs=2e-3)
     assert found.doubt.shares[0] == pytest.approx(drawn.mean())
     assert found.doubt.confidence == pytest.approx(shares[1][drawn].mean(), abs=2e-3)
+    hit = shares[1][drawn].sum()
+    assert found.doubt.expected_dice[0] == pytest.approx(2 * hit / (drawn.sum() + shares[1].sum()), abs=2e-3)
     assert found.slices == ()
 
 

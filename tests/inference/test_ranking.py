@@ -19,7 +19,14 @@ NAMES = ("common", "rare")
 
 def doubt(value, *, common=None, rare=np.nan, shares=(0.5, 0.0)):
     by_class = np.array([value if common is None else common, rare])
-    return Doubt(entropy=value, by_class=by_class, shares=np.array(shares), presence=np.array(shares), confidence=0.9)
+    return Doubt(
+        entropy=value,
+        by_class=by_class,
+        shares=np.array(shares),
+        presence=np.array(shares),
+        confidence=0.9,
+        overlap=np.zeros((2, 3)),
+    )
 
 
 def impression(index, value, **more):

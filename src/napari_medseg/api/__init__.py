@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_medseg.api.next_label import next_cases
     from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict
     from napari_medseg.api.prediction_files import predict_files
+    from napari_medseg.api.quality import calibrate_quality, expected_quality
     from napari_medseg.api.reports import write_report
     from napari_medseg.api.reproduction import reproduce
     from napari_medseg.api.slides import SlideOptions, predict_slide
@@ -44,6 +45,8 @@ _HOMES = {
     "evaluate": "napari_medseg.api.evaluation",
     "compare": "napari_medseg.api.comparison",
     "find_contradictions": "napari_medseg.api.contradictions",
+    "calibrate_quality": "napari_medseg.api.quality",
+    "expected_quality": "napari_medseg.api.quality",
     "list_models": "napari_medseg.api.models",
     "promote_model": "napari_medseg.api.models",
     "roll_back_model": "napari_medseg.api.models",
@@ -57,10 +60,12 @@ __all__ = [
     "MeasureOptions",
     "SlideOptions",
     "bundled_model",
+    "calibrate_quality",
     "compare",
     "describe",
     "estimate",
     "evaluate",
+    "expected_quality",
     "export_dataset",
     "export_labels",
     "find_contradictions",

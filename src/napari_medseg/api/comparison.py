@@ -181,7 +181,7 @@ def _judged_by_both(
             report(event, **values)
 
         judged.append({each.case.case: each for each in judgements_of(model.predictor, asked, model.compute, in_both)})
-    both = [case.case for case in cases if all(case.case in each for each in judged)]
+    both = [case for case in judged[0] if case in judged[1]]
     return [[each[case] for case in both] for each in judged]
 
 

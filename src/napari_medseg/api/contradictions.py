@@ -14,8 +14,8 @@ from napari_medseg.api.prediction import LoadedModel, load_model
 from napari_medseg.data.contradictions import Contradiction, confirmed_keys, contradictions, facts_of, key_of
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.training_set import training_set
+from napari_medseg.data.whole_slides import pictures_of
 from napari_medseg.errors import MedsegError
-from napari_medseg.io.slide.facts import is_slide
 from napari_medseg.structures import NOT_LOOKED_AT, Box, Prediction, TrainingCase
 from napari_medseg.training.events import Report, ignore, plain
 
@@ -97,23 +97,21 @@ def find_contradictions(
 
 
 def _in_values_of(model: LoadedModel, dataset: Dataset, report: Report) -> tuple[TrainingCase, ...]:
-    """Finished cases with labels in the model's values."""
+    """Finished pictures and volumes with labels in the model's values; slides are judged tile by tile elsewhere."""
     known = training_set(dataset)
+    cases = tuple(pictures_of(known.cases))
     if model.predictor.classes and not model.predictor.marks_region:
-        return in_values_of_model(known.cases, known.info, model.predictor.classes, str(dataset.path), report)
-    return known.cases
+        return in_values_of_model(cases, known.info, model.predictor.classes, str(dataset.path), report)
+    return cases
 
 
 def against_model(dataset: Dataset, case: TrainingCase, model: LoadedModel) -> Iterator[Contradiction]:
-    """Where a sure model and a finished case contradict each other; slides are left to their tiles."""
+    """Where a sure model and a finished case contradict each other."""
     from napari_medseg.inference.engine import predict
     from napari_medseg.inference.focus import in_whole_image
     from napari_medseg.inference.impressions import impression_from
 
-    image = case.load_image()
-    if is_slide(image):
-        return
-    predictor = model.predictor
+    image, predictor = case.load_image(), model.predictor
     region: Box | None = predictor.region_of(case) if predictor.region_of is not None else None
     drawn = bool(predictor.classes) and not predictor.marks_region
     prediction = predict(predictor, image, region=region, probabilities=drawn, compute=model.compute)

@@ -10,7 +10,6 @@ from typing import Any
 from napari_medseg.api.prediction import model_name, model_path
 from napari_medseg.data import models_in_use
 from napari_medseg.data.dataset_file import read_info
-from napari_medseg.data.label_files import file_hash
 from napari_medseg.errors import MedsegError
 from napari_medseg.io.model_file import read_card
 
@@ -60,12 +59,17 @@ def list_models(data: str | os.PathLike[str]) -> dict[str, Any]:
     runs = sorted((folder / "runs").glob("*/model.safetensors"), key=lambda path: -path.stat().st_mtime)
     promotions = models_in_use.promotions(folder)
     kept = {folder / models_in_use.FOLDER / made.file: made.name for made in promotions}
-    hashes = {file_hash(path) for path in runs}
-    copies = [path for path in kept if path.is_file() and file_hash(path) not in hashes]
-    used = None if in_use is None else file_hash(in_use)
+    # A copy's name ends in the hash that its content had: it may have been calibrated since.
+    names = {path: models_in_use.kept_name(path, model_name(path)) for path in runs}
+    used = None if in_use is None else in_use.name
+    copies = [path for path in kept if path.is_file() and path.name not in names.values()]
     return {
         "models": [
-            _entry(path, kept.get(path) or model_name(path), in_use=file_hash(path) == used)
+            _entry(
+                path,
+                kept.get(path) or model_name(path),
+                in_use=in_use is not None and in_use.name == names.get(path, path.name),
+            )
             for path in (*runs, *copies)
         ],
         "promotions": [asdict(made) for made in promotions],

@@ -131,7 +131,7 @@ def promote(dataset: Path, model: Path, *, name: str, reason: str = "", author: 
         The data set cannot be written; the model in use stays what it was.
     """
     card = read_card(model)
-    file = f"{file_name(name)}-{file_hash(model)[:12]}.safetensors"
+    file = kept_name(model, name)
     made = Promotion(
         time=now(),
         author=author or author_name(),
@@ -153,6 +153,11 @@ def promote(dataset: Path, model: Path, *, name: str, reason: str = "", author: 
         lock.beat()
         _write(dataset, (*before, made))
     return made
+
+
+def kept_name(model: Path, name: str) -> str:
+    """The name that the copy of a model file has."""
+    return f"{file_name(name)}-{file_hash(model)[:12]}.safetensors"
 
 
 def roll_back(dataset: Path, *, author: str | None = None) -> Promotion:

@@ -42,6 +42,9 @@ class Doubt:
         (classes,) mean probability of each class over its likeliest hundredth of the pixels.
     confidence
         Mean probability of what was drawn, over the pixels of all classes but the background; NaN where there are none.
+    overlap
+        (classes, 3) sums over the pixels: of the class's probability where it was drawn, of the pixels where it was
+        drawn, of its probability anywhere.
     """
 
     entropy: float
@@ -49,6 +52,16 @@ class Doubt:
     shares: Floats
     presence: Floats
     confidence: float
+    overlap: Floats
+
+    @property
+    def expected_dice(self) -> Floats:
+        """(classes,) the Dice that each drawn class would have if the probabilities were true; NaN where none is drawn.
+
+        The expected hits, twice, over the pixels drawn and those expected: a ratio of expectations.
+        """
+        hit, drawn, chance = self.overlap.T
+        return np.divide(2 * hit, drawn + chance, out=np.full(len(hit), np.nan), where=drawn > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,12 +219,15 @@ def _doubt(shares: npt.NDArray[Any]) -> Doubt:
     likeliest = max(1, round(_LIKELIEST * pixels))
     presence = np.partition(flat[1:], pixels - likeliest, axis=1)[:, -likeliest:].astype(np.float64).mean(axis=1)
     inside = drawn > 0
+    hit = [flat[k, drawn == k].sum(dtype=np.float64) for k in range(1, number)]
+    overlap = np.stack([hit, counts[1:], flat[1:].sum(axis=1, dtype=np.float64)], axis=1)
     return Doubt(
         entropy=float(entropy.mean()),
         by_class=by_class[1:],
         shares=counts[1:] / pixels,
         presence=presence,
         confidence=float(best[inside].mean()) if inside.any() else float("nan"),
+        overlap=overlap,
     )
 
 
@@ -229,6 +245,7 @@ def worst_of(slices: Sequence[Doubt]) -> Doubt:
         shares=np.mean([each.shares for each in slices], axis=0),
         presence=np.max([each.presence for each in slices], axis=0),
         confidence=float(np.average(confidence[sure], weights=weights[sure])) if sure.any() else float("nan"),
+        overlap=np.sum([each.overlap for each in slices], axis=0),
     )
 
 

@@ -116,6 +116,35 @@ class TrainingSummary(Settings):
         return next((split for split, hashes in self.group_hashes.items() if hashed in hashes), None)
 
 
+class QualityLine(Settings):
+    """From what a model expects of its own drawing to the Dice that people measured on validation cases."""
+
+    slope: float = Field(ge=0.0, description="Dice per unit of the model's own expectation.")
+    offset: float = Field(description="Dice where the model expects 0.")
+    spread: float = Field(ge=0.0, description="Standard deviation of the error, on groups left out of the fit.")
+    cases: int = Field(ge=0, description="Validation cases it was fitted to.")
+    groups: int = Field(ge=0, description="Their groups.")
+
+
+class FeatureSpace(Settings):
+    """Where the features of the training's images lie; means and directions only, nothing of a single image."""
+
+    mean: tuple[float, ...] = Field(description="Mean feature.")
+    directions: tuple[tuple[float, ...], ...] = Field(description="Directions in which they vary most, one per row.")
+    variances: tuple[float, ...] = Field(description="Variance along each direction.")
+    rest: float = Field(gt=0.0, description="Variance outside of these directions.")
+    limit: float = Field(ge=0.0, description="Largest distance of an image that counts as like them.")
+    cases: int = Field(ge=0, description="Training cases it was found from.")
+
+
+class QualityCard(Settings):
+    """What is needed to expect the quality of a result before anybody has looked."""
+
+    line: QualityLine | None = Field(None, description="For drawings; None without enough validation cases.")
+    temperature: float | None = Field(None, description="For tags; None without enough validation cases.")
+    space: FeatureSpace | None = Field(None, description="For images unlike the training's; None with too few cases.")
+
+
 class ModelCard(Settings):
     """Everything about a model but its weights. No field can name a patient, a file or a folder."""
 
@@ -131,6 +160,7 @@ class ModelCard(Settings):
     versions: dict[str, str] = Field(default_factory=package_versions, description="Package versions at training.")
     licence: str = Field("", description="Licence of the weights.")
     note: str = Field("", description="Free text: intended use, limits.")
+    quality: QualityCard | None = Field(None, description="Calibration of the expected quality; None: not calibrated.")
 
 
 def hash_group(group: str, salt: str) -> str:
