@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.api.prediction import LoadedModel, load_model
+from napari_medseg.data.whole_slides import WholeSlide
 from napari_medseg.errors import DatasetError
 from napari_medseg.structures import (
     Box,
@@ -147,11 +148,16 @@ def in_values_of_model(
     for name, value in theirs.items():
         value_of[value] = own.get(name, other)
 
-    def translated(case: TrainingCase) -> npt.NDArray[np.uint8] | None:
+    def read(case: TrainingCase) -> npt.NDArray[np.uint8] | None:
         labels = case.load_labels()
         return None if labels is None else value_of[labels]
 
-    return tuple(replace(case, load_labels=partial(translated, case)) for case in cases)
+    def translated(case: TrainingCase) -> TrainingCase:
+        if isinstance(case, WholeSlide):
+            return replace(case, labels=case.labels.translated(value_of))
+        return replace(case, load_labels=partial(read, case))
+
+    return tuple(translated(case) for case in cases)
 
 
 def figures_of(
@@ -208,13 +214,25 @@ class _Asked:
 def _ask(predictor: Predictor, cases: Sequence[TrainingCase], compute: Compute, report: Report) -> _Asked:
     from napari_medseg.inference.engine import predict
     from napari_medseg.inference.focus import in_whole_image
+    from napari_medseg.inference.slide_evaluation import with_tagged_tiles
+    from napari_medseg.inference.slide_tiles import predictor_for
 
     if predictor.marks_region:
         # Its labels say where it looked, which is nothing to compare with what people drew.
         predictor = replace(predictor, classes=())
 
-    def predict_case(image: Image, region: Box | None = None) -> Prediction:
-        return in_whole_image(predict(predictor, image, region=region, compute=compute), image)
+    def predict_case(
+        image: Image,
+        region: Box | None = None,
+        *,
+        mask: npt.NDArray[np.bool_] | None = None,
+        draw: bool = True,
+        of: TrainingCase | None = None,
+    ) -> Prediction:
+        asked = predictor if of is None else predictor_for(predictor, of)
+        asked = asked if draw else replace(asked, classes=())
+        found = predict(asked, image, region=region, mask=mask, compute=compute)
+        return found if mask is not None else in_whole_image(found, image)
 
     def progress(done: int, total: int, text: str) -> None:
         report("progress", done=done, of=total, text=text)
@@ -222,6 +240,8 @@ def _ask(predictor: Predictor, cases: Sequence[TrainingCase], compute: Compute, 
     if predictor.graded:
         names = predictor.tags
         cases = [replace(case, tag=None if case.grade is None else names[case.grade]) for case in cases]
+    else:
+        cases = with_tagged_tiles(predictor, cases)
     return _Asked(predictor=predictor, cases=cases, predict_case=predict_case, progress=progress)
 
 

@@ -71,7 +71,7 @@ def find_drawn(labels: SlideLabels, slide_shape: tuple[int, ...], working: tuple
         Side of a network's input in working pixels; a multiple of 32.
     """
     cells_per_block = max(1, _BLOCK // cell)
-    blocks = _touched_blocks(labels, slide_shape, working, cell * cells_per_block)
+    blocks = touched_blocks(labels, slide_shape, working, cell * cells_per_block)
     # Few pixels are looked at of each block where there are many.
     stride = 1
     while len(blocks) * (cell * cells_per_block / stride) ** 2 > _MOST_PIXELS and stride < 32:
@@ -126,7 +126,7 @@ def tissue_cells(tissue: Mask, working: tuple[int, ...], cell: int) -> Places:
     return np.argwhere((shares >= least) & (shares > 0)) * cell
 
 
-def _touched_blocks(
+def touched_blocks(
     labels: SlideLabels, slide_shape: tuple[int, ...], working: tuple[int, ...], side: int
 ) -> list[Box]:
     """Blocks of the working grid that a contour or paint touches, in order."""

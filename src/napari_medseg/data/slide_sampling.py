@@ -12,18 +12,17 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.data.cropping import crop
 from napari_medseg.data.patches import Loaded, index_of_values
 from napari_medseg.data.resampling import WindowReader, choose_level, working_shape
 from napari_medseg.data.slide_labels import working_box
 from napari_medseg.data.slide_places import DrawnPlaces, Places, find_drawn, on_tissue, tissue_cells
 from napari_medseg.data.tags import implied_tags
-from napari_medseg.data.whole_slides import SlideTile, WholeSlide
+from napari_medseg.data.whole_slides import SlideTile, WholeSlide, tile_of
 from napari_medseg.structures import Box, DatasetInfo, Image
 
 Labels = npt.NDArray[np.uint8]
@@ -230,16 +229,19 @@ def mask_tiles(slide: SampledSlide) -> tuple[SlideTile, ...]:
         kinds[k][order[i]] for i in range(max(map(len, orders))) for k, order in enumerate(orders) if i < len(order)
     ]
     tiles = np.array([slide.cell(place - slide.sampling.window // 2) for place in chosen]).reshape(-1, 4)
-    return tuple(_tile(slide, box, None) for box in _distinct(tiles, slide.sampling.validation_tiles))
+    return tuple(tile_of(slide.case, box, None) for box in _distinct(tiles, slide.sampling.validation_tiles))
 
 
 def tag_tiles(slide: SampledSlide, tags: Sequence[str]) -> tuple[SlideTile, ...]:
     """Tagged tiles for validation, the same ones every time, each tag as often as there are tiles of it."""
     rng = _rng(slide)
     known = {tag: tiles for tag, tiles in slide.tagged.items() if tag in tags}
+    least = [slide.sampling.window * n / w for n, w in zip(slide.image.spatial_shape, slide.working, strict=True)]
     share = -(-slide.sampling.validation_tiles // max(1, len(known)))
     return tuple(
-        _tile(slide, _box(ends), tag) for tag, tiles in known.items() for ends in rng.permutation(tiles)[:share]
+        tile_of(slide.case, _box(ends), tag, least)
+        for tag, tiles in known.items()
+        for ends in rng.permutation(tiles)[:share]
     )
 
 
@@ -269,25 +271,6 @@ def _along(start: float, stop: float, window: int) -> list[float]:
     if count == 1:
         return [(start + stop) / 2]
     return list(np.linspace(start + window / 2, stop - window / 2, count))
-
-
-def _tile(slide: SampledSlide, box: Box, tag: str | None) -> SlideTile:
-    """A tile as a case: with its tag, or with what was drawn in it."""
-    case, ends = slide.case, ",".join(f"{start}:{stop}" for start, stop in box)
-    return SlideTile(
-        case=f"{case.case} {ends}",
-        group=case.group,
-        source=case.source,
-        split=case.split,
-        tag=tag,
-        grade=None,
-        has_mask=tag is None,
-        load_image=partial(crop, slide.image, box),
-        load_labels=partial(case.labels.read, box, 1) if tag is None else lambda: None,
-        content_hash=hashlib.blake2b(f"{case.content_hash} {ends} {tag}".encode(), digest_size=16).hexdigest(),
-        image_hash=case.image_hash,
-        load_whole=case.load_image,
-    )
 
 
 def _distinct(tiles: Tiles, most: int) -> Iterator[Box]:

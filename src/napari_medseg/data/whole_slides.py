@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_medseg.data.cropping import crop
 from napari_medseg.data.tags import implied_tags
-from napari_medseg.structures import DatasetInfo, Image, TrainingCase
+from napari_medseg.structures import Box, DatasetInfo, Image, TrainingCase
 
 if TYPE_CHECKING:
     from napari_medseg.data.slide_labels import SlideLabels
@@ -47,6 +51,42 @@ class SlideTile(TrainingCase):
     """
 
     load_whole: Callable[[], Image]
+
+
+def tile_of(slide: WholeSlide, box: Box, tag: str | None, least: Sequence[float] = (1, 1)) -> SlideTile:
+    """A tile of a slide as a case: with its tag, or without one with what was drawn in it.
+
+    Parameters
+    ----------
+    box
+        In level-0 pixels; what reaches beyond the slide is cut off.
+    least
+        Rows and columns that a network sees: a smaller tile is shown with what lies around it, as in training.
+    """
+    image = slide.load_image()
+    inside = tuple(_around(*sides) for sides in zip(box, least, image.spatial_shape, strict=True))
+    ends = ",".join(f"{start}:{stop}" for start, stop in inside)
+    return SlideTile(
+        case=f"{slide.case} {ends}",
+        group=slide.group,
+        source=slide.source,
+        split=slide.split,
+        tag=tag,
+        grade=None,
+        has_mask=tag is None,
+        load_image=partial(crop, image, inside),
+        load_labels=partial(slide.labels.read, inside, 1) if tag is None else lambda: None,
+        content_hash=hashlib.blake2b(f"{slide.content_hash} {ends} {tag}".encode(), digest_size=16).hexdigest(),
+        image_hash=slide.image_hash,
+        load_whole=slide.load_image,
+    )
+
+
+def _around(side: tuple[int, int], least: float, size: int) -> tuple[int, int]:
+    """A side of a tile, at least so long if the slide is, inside the slide."""
+    length = min(max(side[1] - side[0], math.ceil(least)), size)
+    start = min(max(0, (side[0] + side[1] - length) // 2), size - length)
+    return start, start + length
 
 
 def tags_of(case: TrainingCase, info: DatasetInfo) -> Counter[str]:

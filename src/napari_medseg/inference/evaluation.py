@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from napari_medseg import metrics
 from napari_medseg.annotation.surfaces import pile_of
+from napari_medseg.data.whole_slides import SlideTile, WholeSlide
 from napari_medseg.errors import DatasetError
 from napari_medseg.inference.layer_evaluation import LayerSums, layer_sums, order_figures, surface_figures
+from napari_medseg.inference.slide_evaluation import slide_counts, slide_tag
 from napari_medseg.inference.tag_evaluation import TagJudgements, tag_figures
 from napari_medseg.inference.volume_evaluation import distance_figures, distance_sums
 from napari_medseg.measure.space import space_of
@@ -97,7 +99,8 @@ def evaluate_cases(
     ----------
     predict_case
         Predicts one whole image: called with it, and with the box of `region_of` where that is given. Its labels are
-        those of the whole image, 255 where the model did not look.
+        those of the whole image, 255 where the model did not look. For whole slides and tiles of them also called with
+        ``mask`` (labels of the box alone then), ``draw`` and ``of`` (the tile's case).
     cases
         Cases of one split.
     classes, tags
@@ -218,8 +221,13 @@ def _judge(
     region_of: Callable[[TrainingCase], Box | None] | None,
 ) -> Judged:
     classes, tags = known.classes, known.tags
+    if isinstance(case, WholeSlide):
+        return _judge_slide(predict_case, case, known)
     image = case.load_image()
-    prediction = predict_case(image) if region_of is None else predict_case(image, region_of(case))
+    if isinstance(case, SlideTile):
+        prediction = predict_case(image, of=case)
+    else:
+        prediction = predict_case(image) if region_of is None else predict_case(image, region_of(case))
     counts, tag, probabilities, layers, distances, unit, sure = None, None, None, None, None, "", None
     truth = case.load_labels() if case.has_mask and classes else None
     if truth is not None:
@@ -237,6 +245,18 @@ def _judge(
         probabilities = np.array([prediction.tag.probabilities[name] for name in tags])
         sure = prediction.tag.sure
     return Judged(case, counts, tag, probabilities, layers, distances, unit, sure)
+
+
+def _judge_slide(predict_case: Callable[..., Prediction], slide: WholeSlide, known: Known) -> Judged:
+    """A slide where somebody looked, and as a whole where it has a tag of its own."""
+    counts = None
+    if slide.has_mask and known.classes:
+        counts = slide_counts(predict_case, slide, [c.value for c in known.classes])
+    found = slide_tag(predict_case, slide) if slide.tag is not None and known.tags else None
+    if found is None or slide.tag is None:
+        return Judged(slide, counts, None, None, None)
+    probabilities = np.array([found.probabilities[name] for name in known.tags])
+    return Judged(slide, counts, known.tags.index(slide.tag), probabilities, None, sure=found.sure)
 
 
 def _group_sums(judged: Sequence[Judged], values: npt.NDArray[Any]) -> npt.NDArray[Any]:

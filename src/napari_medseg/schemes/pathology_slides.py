@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_medseg.data.cropping import crop
 from napari_medseg.data.intensity import Intensity, fit_intensity
 from napari_medseg.data.slide_places import tissue_pixels
 from napari_medseg.data.slide_sampling import (
@@ -22,7 +21,7 @@ from napari_medseg.data.slide_sampling import (
     tag_units,
 )
 from napari_medseg.data.stains import StainIntensity
-from napari_medseg.data.whole_slides import SlideTile, WholeSlide, slides_of
+from napari_medseg.data.whole_slides import SlideTile, WholeSlide, slides_of, tile_of
 from napari_medseg.structures import Image, TrainingSet
 
 if TYPE_CHECKING:
@@ -39,7 +38,9 @@ def shown_tiles(slides: Sequence[WholeSlide]) -> list[Image]:
     shown = []
     for slide in slides:
         tiles = slide.labels.tile_tags
-        shown += [crop(slide.load_image(), tile.box) for tile in tiles[:: max(1, len(tiles) // _SHOWN_TILES)]]
+        shown += [
+            tile_of(slide, tile.box, tile.tag).load_image() for tile in tiles[:: max(1, len(tiles) // _SHOWN_TILES)]
+        ]
     return shown
 
 
