@@ -142,7 +142,7 @@ def replay(task: Task, options: Options) -> dict[str, Any]:
     labelled = [int(i) for i in rng.permutation(len(pool))[: options.start]]
     scores, chosen = [], [pool[i].case for i in labelled]
     for number in range(options.rounds + 1):
-        model = _train(info, [pool[i] for i in labelled], task.seed * 100 + number, options)
+        model = train_segmenter(info, [pool[i] for i in labelled], task.seed * 100 + number, options)
         scores.append({"labelled": len(labelled), "dice": _dice(model, test)})
         if number == options.rounds:
             break
@@ -184,7 +184,7 @@ def _held_out(cases: Sequence[TrainingCase], rng: np.random.Generator) -> tuple[
     return test, [case for case in cases if case.case not in held]
 
 
-def _train(info: DatasetInfo, cases: Sequence[TrainingCase], seed: int, options: Options) -> Any:
+def train_segmenter(info: DatasetInfo, cases: Sequence[TrainingCase], seed: int, options: Options) -> Any:
     """A small segmenter of scheme `pathology` (stage B alone), trained for a fixed number of steps."""
     from napari_medseg.api.prediction import load_model
     from napari_medseg.api.training import train_cases

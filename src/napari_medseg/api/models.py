@@ -65,11 +65,7 @@ def list_models(data: str | os.PathLike[str]) -> dict[str, Any]:
     copies = [path for path in kept if path.is_file() and path.name not in names.values()]
     return {
         "models": [
-            _entry(
-                path,
-                kept.get(path) or model_name(path),
-                in_use=in_use is not None and in_use.name == names.get(path, path.name),
-            )
+            _entry(path, kept.get(path) or model_name(path), in_use=names.get(path, path.name) == used)
             for path in (*runs, *copies)
         ],
         "promotions": [asdict(made) for made in promotions],
