@@ -58,8 +58,8 @@ class SlideContoursTool(QObject):
         ``labels/<case>.geojson``; it need not exist.
     kept
         Folder for a file that another program wrote meanwhile, or that could not be read.
-    classes
-        Classes of the data set now.
+    classes, value, hidden
+        Classes of the data set now, the value of the one that is drawn, and values of those that are not shown.
     """
 
     #: The file was written.
@@ -80,13 +80,12 @@ class SlideContoursTool(QObject):
         path: Path,
         kept: Path,
         classes: Callable[[], Sequence[MaskClass]],
+        value: Callable[[], int],
+        hidden: Callable[[], Collection[int]],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._classes = classes
-        self._hidden: frozenset[int] = frozenset()
-        first = next(iter(classes()), None)
-        self._value = first.value if first is not None else BACKGROUND
+        self._classes, self._value, self._hidden = classes, value, hidden
         self._draws_region = False
         #: What becomes of the next shape.
         self.how: How = "new"
@@ -148,7 +147,7 @@ class SlideContoursTool(QObject):
         """
         if self._draws_region:
             return REGION_LOOK
-        chosen = next((c for c in self._classes() if c.value == self._value), None)
+        chosen = next((c for c in self._classes() if c.value == self._value()), None)
         if chosen is None:
             raise AnnotationError("There is no class to draw: add one, or choose one of the list.")
         return Look(chosen.name, chosen.color)
@@ -172,9 +171,9 @@ class SlideContoursTool(QObject):
         self.how = how
         self.changed.emit()
 
-    def choose_class(self, value: int) -> None:
-        """Draw this class from now on; contours that are selected become of it."""
-        self._value, self._draws_region = value, False
+    def follow_class(self) -> None:
+        """Draw the class that is chosen now; contours that are selected become of it."""
+        self._draws_region = False
         self._mark_chosen()
 
     def choose_region(self, on: bool = True) -> None:
@@ -185,16 +184,10 @@ class SlideContoursTool(QObject):
         else:
             self._show_look()
 
-    def hide_classes(self, hidden: Collection[int]) -> None:
-        """Do not show contours of these classes, by value."""
-        if frozenset(hidden) != self._hidden:
-            self._hidden = frozenset(hidden)
-            self.restyle()
-
     def restyle(self) -> None:
         """Follow a change of the classes' names, colours or visibility."""
         self.contours.restyle()
-        self.picture.restyle(self._classes(), self._hidden)
+        self.picture.restyle(self._classes(), self._hidden())
         self._show_look()
 
     def add(self, contours: Sequence[Contour]) -> None:
@@ -315,7 +308,7 @@ class SlideContoursTool(QObject):
 
     def _show_found(self) -> None:
         self.picture.show(self.found)
-        self.picture.restyle(self._classes(), self._hidden)
+        self.picture.restyle(self._classes(), self._hidden())
 
     def _style(self, contour: Contour) -> Style | None:
         if contour.class_name == REGION:
@@ -323,7 +316,7 @@ class SlideContoursTool(QObject):
         known = next((c for c in self._classes() if c.name == contour.class_name), None)
         if known is None:
             return Style(contour.color)
-        return None if known.value in self._hidden else Style(known.color)
+        return None if known.value in self._hidden() else Style(known.color)
 
     def _mark_chosen(self) -> None:
         self.contours.look_again()
@@ -332,7 +325,7 @@ class SlideContoursTool(QObject):
         self._show_look()
 
     def _show_look(self) -> None:
-        if self._draws_region or any(c.value == self._value for c in self._classes()):
+        if self._draws_region or any(c.value == self._value() for c in self._classes()):
             self.contours.draw_in(self.look.color, filled=not self._draws_region)
         self.changed.emit()
 

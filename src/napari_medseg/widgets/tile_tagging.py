@@ -17,7 +17,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_medseg.data.tile_grid import grid_for, side_in_pixels
 from napari_medseg.data.tile_tags import TileTag, read_tile_tags, write_tile_tags
 from napari_medseg.errors import AnnotationError, MedsegError
-from napari_medseg.structures import TagClass
+from napari_medseg.structures import Box, TagClass
 from napari_medseg.widgets._layers import flat_kwargs
 from napari_medseg.widgets.file_saving import FileSaving
 from napari_medseg.widgets.tile_lines import TileLines
@@ -157,6 +157,10 @@ class TileTagging(QObject):
         self.layer.features = {"index": [0, *self._values.values()], "tag": ["", *self._values]}
         self.layer.selected_label = self._values.get(self.chosen, 0)
         self.changed.emit()
+
+    def covers(self, box: Box, downsample: int) -> None:
+        """Tags say nothing of single pixels."""
+        del box, downsample
 
     def flush(self) -> None:
         """Save now; raises `WriteError`."""
