@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_medseg.data.slide_master import SlideMaster, is_slide_master
-from napari_medseg.errors import ConflictError, InputNotFoundError, ReadError
+from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError, ReadError
 from napari_medseg.io import read_labels
 from napari_medseg.structures import Box
-from tests.data.folders import INFO
+from tests.data.folders import INFO, write_mask
 
 #: Writes one value after the other over four chunks that touch, for ever, and says so.
 _PAINTER = """
@@ -154,7 +154,7 @@ def test_coarser_pixels_that_a_full_disk_left_out_follow_with_the_next_write(
 ) -> None:
     master = SlideMaster.create(tmp_path / "a.zarr", (5000, 7001), 4, case="a")
 
-    def no_room(box: Box) -> None:
+    def no_room(group: object, box: Box) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
@@ -164,6 +164,20 @@ def test_coarser_pixels_that_a_full_disk_left_out_follow_with_the_next_write(
     master.write(((1000, 1001), (1000, 1001)), np.ones((1, 1), np.uint8))
     assert_levels_follow(master)
     assert (level(master, 1)[:350, :350] == 1).all()
+
+
+def test_an_imported_image_is_taken_over_by_the_first_stroke(tmp_path: Path) -> None:
+    truth = np.random.default_rng(0).integers(0, 3, (1250, 1751), dtype=np.uint8)
+    imported = write_mask(tmp_path / "a.tif", truth)
+    master = make_master(tmp_path, (5000, 7001), 4, imported=imported)
+    np.testing.assert_array_equal(master.read(((5, 9), (1000, 1004))), truth[5:9, 1000:1004])
+    assert not master.exists
+    master.write(((5, 6), (7, 8)), np.array([[9]], np.uint8))
+    truth[5, 7] = 9
+    np.testing.assert_array_equal(SlideMaster.open(master.path).read(), truth)
+    assert_levels_follow(master)
+    with pytest.raises(DatasetError, match="1250 x 1751 pixels but its image is 2500 x 3501"):
+        make_master(tmp_path / "b", (5000, 7001), 2, imported=imported)
 
 
 def test_two_painters_of_one_chunk_lose_nothing(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class SlideMaster(LabelStore):
         As in `LabelStore`.
     spacing, units
         Of the slide's level 0, (y, x); None where not known.
-    conflicts, closed
+    imported, conflicts, closed
         As in `LabelStore`.
 
     Examples
@@ -70,6 +70,7 @@ class SlideMaster(LabelStore):
         *,
         case: str,
         classes: Sequence[MaskClass] = (),
+        imported: Path | None = None,
         spacing: Sequence[float] | None = None,
         units: Sequence[str] | None = None,
         conflicts: Path | None = None,
@@ -84,6 +85,7 @@ class SlideMaster(LabelStore):
             [math.ceil(n / downsample) for n in self.slide_shape],
             case=case,
             classes=classes,
+            imported=imported,
             spacing=None if spacing is None else [step * downsample for step in spacing],
             units=units,
             conflicts=conflicts,
@@ -203,12 +205,11 @@ class SlideMaster(LabelStore):
         ends = np.array([line.split() for line in note.read_text("ascii").splitlines() if len(line.split()) == 4], int)
         if len(ends):
             first, last = ends.min(axis=0), ends.max(axis=0)
-            self._halve(((int(first[0]), int(last[1])), (int(first[2]), int(last[3]))))
+            self._halve(self._group(), ((int(first[0]), int(last[1])), (int(first[2]), int(last[3]))))
         note.unlink()
 
-    def _halve(self, box: Box) -> None:
+    def _halve(self, group: Any, box: Box) -> None:
         """Make all coarser pixels of a box whose chunks of the finest level are written."""
-        group = self._group()
         pixels = np.asarray(group["0"][slices(box)])
         corner = [start for start, _ in box]
         for level in range(1, len(self.level_shapes)):
@@ -221,8 +222,12 @@ class SlideMaster(LabelStore):
             group[str(level)][corner[0] : ends[0], corner[1] : ends[1]] = pixels
 
     def _make_arrays(self, group: Any) -> None:
-        for level, shape in enumerate(self.level_shapes):
+        for level, shape in enumerate(self.level_shapes[1:], start=1):
             new_level(group, level, shape, chunk_shape(shape))
+        super()._make_arrays(group)
+        if self.imported is not None:
+            for band in self.bands():
+                self._halve(group, band)
 
     def _attributes(self) -> dict[str, Any]:
         # The middle of the first pixel, in pixels of the master.
@@ -230,8 +235,8 @@ class SlideMaster(LabelStore):
         scale = self.spacing if self.spacing is not None else [float(self.downsample)] * 2
         levels = len(self.level_shapes)
         ome = ome_attributes(self.shape, self.classes, self.case, scale, self.units, (middle, middle), levels)
-        own = {"case": self.case, "from": "", "downsample": self.downsample, "slide_shape": [*self.slide_shape]}
-        return {"ome": ome, OWN_KEY: own}
+        own = super()._attributes()[OWN_KEY]
+        return {"ome": ome, OWN_KEY: {**own, "downsample": self.downsample, "slide_shape": [*self.slide_shape]}}
 
 
 def is_slide_master(path: Path) -> bool:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QScrollArea, QSizePolicy, QStacked
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import next_class_color, next_tag_color, with_class_renamed
 from napari_medseg.structures import NOT_LOOKED_AT, Case, DatasetInfo, MaskClass, TagClass
-from napari_medseg.widgets.areas import area_text, count_values
+from napari_medseg.widgets.areas import area_text
 from napari_medseg.widgets.case_list import status_text
 from napari_medseg.widgets.class_list import ClassList
 from napari_medseg.widgets.curves_section import CurvesSection
@@ -28,6 +28,7 @@ from napari_medseg.widgets.readiness import Readiness
 from napari_medseg.widgets.regions import complete_region, start_region
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.shortcuts import install_shortcuts, key_of, set_tag
+from napari_medseg.widgets.slide_section import SlideSection
 from napari_medseg.widgets.tag_buttons import TagButtons
 from napari_medseg.widgets.ultrasound_section import UltrasoundSection
 from napari_medseg.widgets.volume_section import VolumeSection
@@ -123,6 +124,8 @@ class AnnotatePanel(QWidget):
         layout.addWidget(self.layers_setup)
         layout.addLayout(row(heading("Draw"), self.new_class, stretch=self.new_class))
         layout.addWidget(self.classes)
+        self.slide = SlideSection(self.session, self.notice)
+        layout.addWidget(self.slide)
         self.window_section = WindowSection(self.session)
         layout.addWidget(self.window_section)
         self.volume = VolumeSection(self.session, self.notice)
@@ -229,7 +232,7 @@ class AnnotatePanel(QWidget):
         open_case = self.session.open
         if open_case is None:
             return
-        counts = count_values(open_case.labels)
+        counts = open_case.count_values()
         if counts is None:
             self._show_unseen(0, 1)
             self.done.setText("Mark done")
@@ -239,7 +242,7 @@ class AnnotatePanel(QWidget):
         )
         unseen, total = int(counts[NOT_LOOKED_AT]), int(counts.sum())
         self._show_unseen(unseen, total)
-        fills = 0 < unseen < total and not open_case.store.complete_regions
+        fills = open_case.fills_rest and 0 < unseen < total and not open_case.store.complete_regions
         # What is open between layers stays open.
         rest = "the rest" if open_case.curves is None else "outside the layers"
         self.done.setText(f"Done: {rest} is background" if fills else "Mark done")
@@ -247,7 +250,7 @@ class AnnotatePanel(QWidget):
     def _show_unseen(self, unseen: int, total: int) -> None:
         """Say how much of the case nobody has looked at, where that is a part of it."""
         is_part = 0 < unseen < total
-        share = f"{unseen / total:.0%}" if unseen >= total / 100 else "under 1%"
+        share = "under 1%" if unseen < total / 100 else "over 99%" if unseen > total * 0.99 else f"{unseen / total:.0%}"
         self.looked_at.setText(f"{share} not looked at" if is_part else "")
         self.veil.setVisible(is_part or self.veil.isChecked())
 

@@ -11,13 +11,13 @@ import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_medseg.data.label_store import LabelStore
 from napari_medseg.errors import ConflictError, MedsegError, WriteError
 from napari_medseg.structures import Box
 
@@ -29,6 +29,24 @@ MOST_SECONDS = 5.0
 RETRY_SECONDS = (2.0, 60.0)
 
 Part = tuple[Box, npt.NDArray[np.uint8]]
+
+
+class Store(Protocol):
+    """Where labels are saved, as `LabelStore`: part by part."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the layer's data."""
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Pieces that are compared and written."""
+
+    def write_box(self, box: Box, pixels: npt.ArrayLike, /) -> int:
+        """Save a part; see `LabelStore.write_box`."""
+
+    def flush(self) -> None:
+        """Wait until all is on the disk itself."""
 
 
 class Autosave(QObject):
@@ -48,7 +66,7 @@ class Autosave(QObject):
     failed = Signal(str)
     _written = Signal(object, object)
 
-    def __init__(self, layer: Labels, store: LabelStore, parent: QObject | None = None) -> None:
+    def __init__(self, layer: Labels, store: Store, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._layer = layer
         self._store = store
@@ -102,6 +120,12 @@ class Autosave(QObject):
         else:
             self._accept(parts)
             self.saved.emit(_clock())
+
+    def begin_anew(self) -> None:
+        """The layer shows another part of the slide now, as it is on disk; all was saved before (`flush`)."""
+        self._timer.stop()
+        self._waiting_since = None
+        self._on_disk = np.array(self._layer.data, np.uint8)
 
     def stop(self) -> None:
         """Listen no longer. What is not saved by now is not saved: call `flush` before."""

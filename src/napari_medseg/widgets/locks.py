@@ -7,7 +7,8 @@ and napari's history of undo and redo is right by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class ClassLocks:
             # An entry is whatever `layer.data[place] = values` takes, so a box will do.
             within = tuple(slice(p.start + i.start, p.start + i.stop) for p, i in zip(place, inner, strict=True))
             mask = changed[inner]
-            before, after = (_Pixels(self._layer, within, mask, full[inner]) for full in (present, values))
+            before, after = (BoxPixels(self._layer, within, mask, full[inner]) for full in (present, values))
             self._layer._save_history((within, before, after))
             self._layer.data[within][mask] = values[inner][mask]
             self._layer.refresh()
@@ -110,7 +111,7 @@ class ClassLocks:
         return np.isin(values, list(self.locked))
 
 
-class _Pixels:
+class BoxPixels:
     """Some pixels of a box, for napari's history: a hundred steps of a whole volume would fill the memory.
 
     Parameters
@@ -129,6 +130,19 @@ class _Pixels:
         self._layer, self._place, self._shape = layer, place, mask.shape
         self._mask = np.packbits(mask)
         self._values = values[mask]
+
+    def moved(self, by: Sequence[int]) -> BoxPixels:
+        """The same pixels of a layer whose first pixel lies elsewhere now.
+
+        Parameters
+        ----------
+        by
+            What to add to their place, per axis.
+        """
+        place = tuple(slice(p.start + step, p.stop + step) for p, step in zip(self._place, by, strict=True))
+        other = copy(self)
+        other._place = place
+        return other
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """The box as it is now, with these pixels in it: numpy asks when it is put back."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
@@ -22,7 +22,8 @@ from napari_medseg.data.finishing import mark_done, mark_empty, mark_region_comp
 from napari_medseg.errors import DatasetError, MedsegError
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, Image, MaskClass
 from napari_medseg.widgets._layers import add_image, add_labels, class_colormap, class_features
-from napari_medseg.widgets.autosave import Autosave
+from napari_medseg.widgets.areas import count_values
+from napari_medseg.widgets.autosave import Autosave, Store
 from napari_medseg.widgets.case_curves import CaseCurves
 from napari_medseg.widgets.curve_tool import CurveTool
 from napari_medseg.widgets.locks import ClassLocks
@@ -32,6 +33,7 @@ from napari_medseg.widgets.window import quick_removal
 
 if TYPE_CHECKING:
     from napari_medseg.data.dataset import Dataset
+    from napari_medseg.data.label_store import LabelStore
 
 
 class OpenCase(QObject):
@@ -43,12 +45,17 @@ class OpenCase(QObject):
         Where the layers are added.
     dataset, case
         What is opened.
+    image
+        Its image, from `Dataset.read_image`.
 
     Raises
     ------
     MedsegError
-        Image or labels cannot be read; no layer was added.
+        Labels cannot be read; no layer was added.
     """
+
+    #: Whether what nobody looked at becomes background when the case is done.
+    fills_rest = True
 
     #: The case's row was written.
     row_changed = Signal()
@@ -57,15 +64,15 @@ class OpenCase(QObject):
     #: A stroke met locked classes, which stayed.
     locked_kept = Signal()
 
-    def __init__(self, viewer: napari.Viewer, dataset: Dataset, case: Case) -> None:
+    def __init__(self, viewer: napari.Viewer, dataset: Dataset, case: Case, image: Image) -> None:
         super().__init__()
         # Sessions are kept by viewer: a strong reference from here would keep the viewer for ever.
         self._viewer_ref = weakref.ref(viewer)
         self._dataset = dataset
         self.case = case
-        image = dataclasses.replace(dataset.read_image(case), name=case.case)
-        self.store = dataset.label_store(case, image.spatial_shape, spacing=image.spacing, units=image.units)
-        pixels = self.store.read()
+        image = dataclasses.replace(image, name=case.case)
+        self.store = self._open_store(image)
+        pixels = self._read_pixels()
         #: When the labels were last written; None where there are none.
         self.last_saved = _last_change(self.store.path) if self.store.exists else None
         self.hidden: frozenset[int] = frozenset()
@@ -74,14 +81,12 @@ class OpenCase(QObject):
         #: Whether what nobody looked at is darkened.
         self.veiled = False
         self.image_layers = add_image(viewer, image)
-        self.labels: Labels = add_labels(
-            viewer, pixels, self.classes, name=f"{case.case} · labels", beside=self.image_layers[0]
-        )
-        for layer in (*self.image_layers, self.labels):
+        self.labels: Labels = self._add_labels(viewer, pixels)
+        for layer in self.layers:
             layer.metadata["case"] = case.case
         self._chosen = BACKGROUND
         self._choose_first_class()
-        self.autosave = Autosave(self.labels, self.store, self)
+        self.autosave = Autosave(self.labels, self._saved_to(), self)
         self.locks = ClassLocks(self.labels, self.locked_kept.emit)
         self.curves: CaseCurves | None = None
         self.curve_tool: CurveTool | None = None
@@ -109,6 +114,26 @@ class OpenCase(QObject):
     def classes(self) -> tuple[MaskClass, ...]:
         """The classes that can be drawn."""
         return self._dataset.info.classes
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that come and go with the case."""
+        return (*self.image_layers, self.labels)
+
+    def _open_store(self, image: Image) -> LabelStore:
+        return self._dataset.label_store(self.case, image.spatial_shape, spacing=image.spacing, units=image.units)
+
+    def _read_pixels(self) -> npt.NDArray[np.uint8]:
+        """What the labels layer shows at first."""
+        return self.store.read()
+
+    def _add_labels(self, viewer: napari.Viewer, pixels: npt.NDArray[np.uint8]) -> Labels:
+        name = f"{self.case.case} · labels"
+        return add_labels(viewer, pixels, self.classes, name=name, beside=self.image_layers[0])
+
+    def _saved_to(self) -> Store:
+        """Where the labels layer is saved."""
+        return self.store
 
     def _add_curves(self, viewer: napari.Viewer, image: Image) -> None:
         self.curves = CaseCurves(
@@ -177,6 +202,10 @@ class OpenCase(QObject):
             if tool.get("curves"):
                 self.edit_curves(True)
 
+    def count_values(self) -> npt.NDArray[np.int64] | None:
+        """Pixels of the case per value, int64 (256,); None where there are too many to count."""
+        return count_values(self.labels)
+
     def fill_not_looked_at(self, box: Box | None = None, mask: npt.NDArray[np.bool_] | None = None) -> int:
         """Turn "not looked at" into background as one step that can be undone.
 
@@ -223,15 +252,18 @@ class OpenCase(QObject):
             It cannot be saved now; the layer keeps the change.
         """
         data, before = self.labels.data, self.case.status
-        for c in self.classes:
-            if c.value in self.locks.locked and (data == c.value).any():
-                raise DatasetError(f"The class '{c.name}' is drawn here and locked: unlock it, then try again.")
+        self._refuse_locked(data)
         self.locks.set_box(tuple((0, n) for n in data.shape), np.full_like(data, BACKGROUND))
         self._flush()
         with self._new_row() as revision:
             self.case = mark_empty(self._dataset, self.case.case, self.store, revision=revision)
         if self._status_before_empty is None:
             self._status_before_empty = before
+
+    def _refuse_locked(self, labels: npt.NDArray[np.uint8]) -> None:
+        for c in self.classes:
+            if c.value in self.locks.locked and (labels == c.value).any():
+                raise DatasetError(f"The class '{c.name}' is drawn here and locked: unlock it, then try again.")
 
     def mark_done(self) -> None:
         """Say that the case is finished; where something was looked at and no region marked complete, all of it is.
@@ -290,7 +322,7 @@ class OpenCase(QObject):
         self._stop()
         region = [layer for layer in self._viewer.layers if layer.name == f"{self.case.case} · region"]
         with quick_removal():
-            for layer in (*self.image_layers, self.labels, *region):
+            for layer in (*self.layers, *region):
                 if layer in self._viewer.layers:
                     self._viewer.layers.remove(layer)
 

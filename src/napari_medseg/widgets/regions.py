@@ -61,7 +61,7 @@ def start_region(session: Session) -> None:
 def drawn_shapes(viewer: napari.Viewer) -> Shapes | None:
     """The uppermost visible Shapes layer that holds a shape; boxes around tumours and measured lines are none."""
     for layer in reversed(viewer.layers):
-        is_drawn = not {"prediction", "measured", "region_box"} & layer.metadata.keys()
+        is_drawn = not {"prediction", "measured", "region_box", "slide_contours"} & layer.metadata.keys()
         if isinstance(layer, Shapes) and layer.visible and layer.nshapes and is_drawn:
             return layer
     return None

@@ -77,6 +77,8 @@ class Session(QObject):
         #: Ids of the cases that previous and next walk through, in the order of the list on screen.
         self.order: tuple[str, ...] = ()
         self.has_shortcuts = False
+        #: Size of pixels that paintings of slides are begun with (`SlideCase`); None: the usual one.
+        self.painting_size: float | None = None
         #: Windows of intensities chosen last, by kind of image (`windowing`); None before anybody asked.
         self.windows: dict[str, str | Window] | None = None
         window.installEventFilter(self)
@@ -162,7 +164,7 @@ class Session(QObject):
             The case cannot be read; nothing is on screen then.
         """
         from napari_medseg.widgets.foreign_layers import hide_other_spaces
-        from napari_medseg.widgets.open_case import OpenCase
+        from napari_medseg.widgets.slide_case import opened_case
         from napari_medseg.widgets.windowing import show_as_remembered
 
         if self._dataset is None or (self._open is not None and self._open.case.case == case_id):
@@ -172,7 +174,7 @@ class Session(QObject):
         self._close_open_case()
         others = [*self.viewer.layers]
         try:
-            self._open = OpenCase(self.viewer, dataset, case)
+            self._open = opened_case(self.viewer, dataset, case, self.painting_size)
             self._open.take_tool(tool)
             for layer in self._open.image_layers:
                 show_as_remembered(self, layer)
