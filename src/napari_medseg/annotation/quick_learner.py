@@ -154,6 +154,11 @@ class QuickForest:
         return votes
 
 
+def load_forests() -> None:
+    """Load the library of forests, which takes about a second the first time."""
+    import sklearn.ensemble  # noqa: F401 - loading it is what is asked for
+
+
 def examples_in(features: Planes, labels: Labels, most: int = MOST_EXAMPLES, seed: int = 0) -> Examples:
     """The labelled pixels of a picture, at most so many of each value.
 

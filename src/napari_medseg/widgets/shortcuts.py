@@ -23,6 +23,7 @@ from napari_medseg.widgets.curve_suggesting import suggest
 from napari_medseg.widgets.drawn_lines import drawn_lines_of
 from napari_medseg.widgets.jobs import explain_error
 from napari_medseg.widgets.ortho_views import toggle_planes
+from napari_medseg.widgets.quick_learning import quick_learning_of
 from napari_medseg.widgets.regions import complete_region
 from napari_medseg.widgets.scan_box import ScanBox, is_ultrasound_case, scan_box_of
 from napari_medseg.widgets.session import Session, session_of
@@ -44,8 +45,11 @@ KEYS = (
     ("Ctrl+Enter", "mark done, go to the next case to do"),
     ("Alt+N", "looked at, nothing there"),
     ("Alt+R", "region complete: the drawn shape, else what is in view"),
+    ("Alt+U, Alt+Shift+U", "quick learner: on or off; take all that it proposes"),
+    ("Alt+J", "pick single objects of its proposal, or draw again"),
     ("Alt+A", "OCT: true millimetres, or pixel by pixel"),
     ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo the last change of labels or curves"),
+    ("Alt+Shift+Down, Up", "review: next, previous disputed place"),
     ("F1", "show or hide this sheet"),
 )
 CURVE_KEYS = (
@@ -127,6 +131,9 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Ctrl+Z": lambda: _in_hand(session).undo(),
         "Ctrl+Shift+Z": lambda: _in_hand(session).redo(),
         "Alt+0": lambda: set_tag(session, ""),
+        "Alt+U": lambda: quick_learning_of(session).set_on(not quick_learning_of(session).is_on),
+        "Alt+Shift+U": lambda: quick_learning_of(session).take_all(),
+        "Alt+J": lambda: quick_learning_of(session).set_picking(not quick_learning_of(session).is_picking),
         **{f"Alt+{n}": partial(choose, session, n) for n in range(1, 10)},
     }
     curve_work: dict[str, Callable[[], None]] = {
@@ -251,6 +258,8 @@ def _in_hand(session: Session) -> Labels | ScanBox:
     if is_ultrasound_case(session) and scan_box_of(session).is_in_hand:
         return scan_box_of(session)
     active = session.viewer.layers.selection.active
+    if quick_learning_of(session).is_picking:
+        return session.labels
     if isinstance(active, Labels) or session.labels is None:
         return active
     return session.labels
