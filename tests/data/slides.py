@@ -53,6 +53,7 @@ def paint(dataset: Dataset, case: str, slide: SyntheticSlide, downsample: int = 
     box = islands(slide)[0]
     coarse = tuple((start // downsample, stop // downsample) for start, stop in box)
     master.write(coarse, slide.truth(coarse, downsample))
+    dataset.update_case(case, revision=dataset.case(case).revision, label=master.path.name)
     return box
 
 

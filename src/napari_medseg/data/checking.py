@@ -16,6 +16,7 @@ from napari_medseg.data.lost_changes import lost_changes
 from napari_medseg.data.repairing import repair, unnamed_labels
 from napari_medseg.data.rows import case_of_row, looks_mangled, row_problems
 from napari_medseg.data.scan_columns import scan_cell
+from napari_medseg.data.slide_checking import slide_facts
 from napari_medseg.data.splitting import SPLIT_ORDER, group_of
 from napari_medseg.data.tags import effective_tag, implied_tags
 from napari_medseg.errors import MedsegError
@@ -140,20 +141,24 @@ def _crash_faults(dataset: Dataset) -> Iterator[Fault]:
 
 
 def _label_faults(dataset: Dataset, case: Case, where: str) -> tuple[LabelFacts | None, list[Fault]]:
-    try:
-        path = dataset.current_label_path(case)
-        if path is None:
-            return None, []
-        facts = label_facts(path)
-    except MedsegError as error:
-        return None, [Fault(text=str(error), where=where, mend=_REPAIR)]
+    found = slide_facts(dataset, case, where)
+    if found is None:
+        try:
+            path = dataset.current_label_path(case)
+            if path is None:
+                return None, []
+            found = label_facts(path), []
+        except MedsegError as error:
+            return None, [Fault(text=str(error), where=where, mend=_REPAIR)]
+    facts, faults = found
     declared = {BACKGROUND, NOT_LOOKED_AT, *(c.value for c in dataset.info.classes)}
-    undeclared = sorted(facts.values - declared)
-    if not undeclared:
-        return facts, []
-    values = ", ".join(map(str, undeclared[:5]))
-    text = f"Labels {path.name} hold {values}, which is no class of the data set."
-    return facts, [Fault(text=text, where=where, mend="Declare the class in dataset.json, or draw over it.")]
+    undeclared = sorted(facts.values - declared) if facts is not None else []
+    if undeclared:
+        path = dataset.current_label_path(case)
+        values = ", ".join(map(str, undeclared[:5]))
+        text = f"Labels {path.name if path else ''} hold {values}, which is no class of the data set."
+        faults.append(Fault(text=text, where=where, mend="Declare the class in dataset.json, or draw over it."))
+    return facts, faults
 
 
 def _image_faults(

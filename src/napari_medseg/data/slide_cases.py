@@ -52,14 +52,26 @@ def open_slide(dataset: Dataset, case: Case) -> OpenedSlide | None:
     MedsegError
         The image, or what was drawn on it, cannot be read or does not fit.
     """
-    if case.region or dataset.info.kind not in _KINDS:
+    image = slide_image(dataset, case)
+    if image is None:
         return None
-    if _is_known_as_picture(dataset.image_path(case)):
+    rows, columns = image.spatial_shape
+    return OpenedSlide(image=image, labels=SlideLabels.open(dataset, case, (rows, columns)))
+
+
+def slide_image(dataset: Dataset, case: Case) -> Image | None:
+    """The image of a case that is a whole slide, whose pixels are read when asked for; None for any other case.
+
+    Raises
+    ------
+    MedsegError
+        The image cannot be read.
+    """
+    if case.region or dataset.info.kind not in _KINDS or _is_known_as_picture(dataset.image_path(case)):
         return None
     image = dataset.read_image(case)
     if is_slide(image) and (_is_large(image) or _has_slide_labels(dataset, case)):
-        rows, columns = image.spatial_shape
-        return OpenedSlide(image=image, labels=SlideLabels.open(dataset, case, (rows, columns)))
+        return image
     if not is_slide(image) and image.path is not None:
         _remember_picture(image.path)
     return None

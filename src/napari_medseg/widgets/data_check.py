@@ -13,6 +13,7 @@ from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.label_files import label_facts
 from napari_medseg.data.similar_cases import divided_duplicates, divided_fault
 from napari_medseg.data.training_set import training_set
+from napari_medseg.data.whole_slides import WholeSlide
 from napari_medseg.errors import MedsegError
 from napari_medseg.schemes import SCHEMES, Scheme, SchemeConfig
 from napari_medseg.schemes.checks import unsuited_slides
@@ -51,7 +52,8 @@ class DataCheck:
 
     def sentence(self) -> str:
         """The whole finding in a line, e.g. ``90 tags, 12 contours, 3 empty masks in 100 cases``."""
-        kinds = {"tags": "tag", "contours": "contour", "empty masks": "empty mask", "grades": "grade"}
+        kinds = {"tags": "tag", "tagged tiles": "tagged tile", "contours": "contour", "empty masks": "empty mask"}
+        kinds |= {"grades": "grade"}
         parts = [f"{n} {word}{'' if n == 1 else 's'}" for row, word in kinds.items() if (n := self.total(row))]
         cases = self.total("cases")
         return f"{', '.join(parts) or 'no labels'} in {cases} finished case{'' if cases == 1 else 's'}"
@@ -107,6 +109,8 @@ def count_cases(dataset: Dataset, data: TrainingSet, progress: Progress) -> dict
         progress(index, len(data.cases), case.case)
         for row in _rows_of(case, dataset):
             rows[row][case.split] += 1
+        if isinstance(case, WholeSlide):
+            rows["tagged tiles"][case.split] += len(case.labels.tile_tags)
     for split in SPLITS:
         rows["groups"][split] = len({case.group for case in data.of_split(split)})
     return {
@@ -120,7 +124,19 @@ def _row_names(data: TrainingSet) -> list[str]:
     tags = [f"tag {tag.name}" for tag in data.info.tags]
     classes = [f"class {mask_class.name}" for mask_class in data.info.classes]
     grades = [f"grade {grade}" for grade in data.info.grades]
-    return ["cases", "groups", "tags", *tags, "contours", *classes, "empty masks", "grades", *grades]
+    return [
+        "cases",
+        "groups",
+        "slides",
+        "tags",
+        *tags,
+        "tagged tiles",
+        "contours",
+        *classes,
+        "empty masks",
+        "grades",
+        *grades,
+    ]
 
 
 def _rows_of(case: TrainingCase, dataset: Dataset) -> list[str]:
@@ -130,9 +146,18 @@ def _rows_of(case: TrainingCase, dataset: Dataset) -> list[str]:
         rows += ["tags", f"tag {case.tag}"]
     if case.grade is not None:
         rows += ["grades", f"grade {dataset.info.grades[case.grade]}"]
+    if isinstance(case, WholeSlide):
+        return (
+            [*rows, "slides", *_mask_rows(case.labels.kinds().values, dataset)] if case.has_mask else [*rows, "slides"]
+        )
     path = dataset.current_label_path(dataset.case(case.case)) if case.has_mask else None
-    if path is not None:
-        found = label_facts(path).values - {BACKGROUND, NOT_LOOKED_AT}
-        rows.append("contours" if found else "empty masks")
-        rows += [f"class {c.name}" for c in dataset.info.classes if c.value in found]
-    return rows
+    return rows if path is None else [*rows, *_mask_rows(label_facts(path).values, dataset)]
+
+
+def _mask_rows(values: frozenset[int], dataset: Dataset) -> list[str]:
+    """Names of the rows that count a mask of these values."""
+    found = values - {BACKGROUND, NOT_LOOKED_AT}
+    return [
+        "contours" if found else "empty masks",
+        *(f"class {c.name}" for c in dataset.info.classes if c.value in found),
+    ]
