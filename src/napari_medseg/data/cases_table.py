@@ -60,6 +60,10 @@ class CaseTable:
         """A case by its id; None when there is none."""
         return self._by_id.get(case_id)
 
+    def is_stale(self) -> bool:
+        """Whether another program saved the table since it was last read or written here."""
+        return _signature_of(self.folder) != self._signature
+
     def lock(self) -> FileLock:
         """The lock under which the table is read and written again."""
         return FileLock(self.folder / LOCK_NAME)

@@ -139,6 +139,10 @@ class Dataset:
         """A case by its id; raises `DatasetError` when there is none."""
         return self._rows.case(case_id)
 
+    def is_stale(self) -> bool:
+        """Whether another program saved the table since it was last read or written here."""
+        return self._rows.is_stale()
+
     def find(self, case_id: str) -> Case | None:
         """A case by its id; None when there is none."""
         return self._rows.find(case_id)

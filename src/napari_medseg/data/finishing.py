@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.dataset import Dataset, reviewed_text
 from napari_medseg.data.label_store import LabelStore
+from napari_medseg.errors import ReviewedError
 from napari_medseg.structures import BACKGROUND, Box, Case
 
 
@@ -69,9 +70,12 @@ def mark_done(
 
     Raises
     ------
+    ReviewedError
+        The case is reviewed.
     ConflictError, DatasetError, WriteError, LockedError
         As `LabelStore.write_box` and `Dataset.update_case`.
     """
+    _refuse_reviewed(dataset, case_id)
     if store is None or not (store.exists or store.imported is not None):
         return dataset.update_case(case_id, revision=revision, **{"status": "done", **fields})
     if fill and not store.complete_regions:
@@ -88,14 +92,23 @@ def mark_empty(dataset: Dataset, case_id: str, store: LabelStore, *, revision: i
 
     Raises
     ------
+    ReviewedError
+        The case is reviewed.
     ConflictError, DatasetError, WriteError, LockedError
         As `LabelStore.write_box` and `Dataset.update_case`.
     """
+    _refuse_reviewed(dataset, case_id)
     for box in store.bands():
         store.write_box(box, np.full([stop - start for start, stop in box], BACKGROUND, np.uint8))
     store.flush()
     changes = {"label": store.name, "origin": "person", "status": "done", **fields}
     return dataset.update_case(case_id, revision=revision, **changes)
+
+
+def _refuse_reviewed(dataset: Dataset, case_id: str) -> None:
+    case = dataset.case(case_id)
+    if case.status == "reviewed":
+        raise ReviewedError(reviewed_text(case))
 
 
 def _origin(dataset: Dataset, case_id: str) -> str:

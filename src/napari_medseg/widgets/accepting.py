@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.dataset import Dataset, reviewed_text
 from napari_medseg.data.finishing import record_labels
 from napari_medseg.data.naming import free_path
-from napari_medseg.errors import DatasetError
+from napari_medseg.data.reviewing import locked_pixels
+from napari_medseg.data.work_log import keep_proposal
+from napari_medseg.errors import DatasetError, ReviewedError
 from napari_medseg.io import write_labels
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, DatasetInfo, MaskClass
 from napari_medseg.widgets.session import Session
+
+#: Proposals of larger images (slides) are not kept for the report of corrections.
+_MOST_PIXELS = 2**29
 
 
 def accept(
@@ -49,6 +55,8 @@ def accept(
 
     Raises
     ------
+    ReviewedError
+        The case is reviewed.
     DatasetError
         The data set has no class of that name.
     MedsegError
@@ -58,6 +66,8 @@ def accept(
     if dataset is None:
         raise DatasetError("No data set is open: open or make one in the tab Cases.")
     case = dataset.case(case_id)
+    if case.status == "reviewed":
+        raise ReviewedError(reviewed_text(case))
     cells: dict[str, Any] = {}
     if tag and not case.tag and tag in {known.name for known in dataset.info.tags}:
         cells["tag"] = tag
@@ -109,8 +119,14 @@ def _into_open_case(session: Session, own: npt.NDArray[np.uint8], region: Box | 
     present = np.asarray(opened.labels.data[_slices(box)])
     change = _change(present, own, replace)
     _keep_copy(session.dataset, opened.case, present, change)
+    if opened.locks.area is not None:
+        change &= ~opened.locks.area[_slices(box)]
     taken = opened.locks.set_box(box, np.where(change, own, present))
     opened.autosave.flush()
+    if opened.fills_rest:
+        # The labels layer of a slide is a window that moves.
+        now = np.asarray(opened.labels.data[_slices(box)])
+        _note_proposal(session.dataset, opened.case, opened.labels.data.shape, box, own, change & (now == own))
     return taken
 
 
@@ -120,11 +136,15 @@ def _into_store(dataset: Dataset, case: Case, own: npt.NDArray[np.uint8], region
     box = region or tuple((0, n) for n in image.spatial_shape)
     present = store.read_box(box)
     change = _change(present, own, replace)
+    locked = locked_pixels(dataset, case, image.spatial_shape)
+    if locked is not None:
+        change &= ~locked[_slices(box)]
     if not change.any():
         return 0
     _keep_copy(dataset, case, present, change)
     store.write_box(box, np.where(change, own, present))
     record_labels(dataset, case.case, store, revision=case.revision, origin=case.origin or "person")
+    _note_proposal(dataset, case, image.spatial_shape, box, own, change)
     return int(change.sum())
 
 
@@ -134,6 +154,21 @@ def _change(present: npt.NDArray[np.uint8], own: npt.NDArray[np.uint8], replace:
         raise DatasetError(f"The labels have shape {own.shape}, but the image has {present.shape} there: predict anew.")
     differs: npt.NDArray[np.bool_] = (own != NOT_LOOKED_AT) & (own != present)
     return differs if replace else differs & (present == NOT_LOOKED_AT)
+
+
+def _note_proposal(
+    dataset: Dataset,
+    case: Case,
+    shape: Sequence[int],
+    box: Box,
+    own: npt.NDArray[np.uint8],
+    change: npt.NDArray[np.bool_],
+) -> None:
+    """Keep what was taken over, so that it can be told later what people changed of it."""
+    if change.any() and math.prod(shape) <= _MOST_PIXELS:
+        proposal = np.full(shape, NOT_LOOKED_AT, np.uint8)
+        proposal[_slices(box)][change] = own[change]
+        keep_proposal(dataset, case.case, proposal)
 
 
 def _keep_copy(dataset: Dataset, case: Case, present: npt.NDArray[np.uint8], change: npt.NDArray[np.bool_]) -> None:

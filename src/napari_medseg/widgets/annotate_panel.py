@@ -12,10 +12,12 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QScrollArea, QSizePolicy, QStacked
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import next_class_color, next_tag_color, with_class_renamed
+from napari_medseg.data.readings import rename_tag
 from napari_medseg.structures import NOT_LOOKED_AT, Case, DatasetInfo, MaskClass, TagClass
 from napari_medseg.widgets.areas import area_text
 from napari_medseg.widgets.case_list import status_text
 from napari_medseg.widgets.class_list import ClassList
+from napari_medseg.widgets.contours_section import ContoursSection
 from napari_medseg.widgets.curves_section import CurvesSection
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.grade_section import GradeSection
@@ -24,12 +26,14 @@ from napari_medseg.widgets.look import SentenceLabel
 from napari_medseg.widgets.name_entry import NameEntry
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import button, heading, panel_layout, row, words
+from napari_medseg.widgets.quick_section import QuickSection
 from napari_medseg.widgets.readiness import Readiness
 from napari_medseg.widgets.regions import complete_region, start_region
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.shortcuts import install_shortcuts, key_of, set_tag
 from napari_medseg.widgets.slide_section import SlideSection
 from napari_medseg.widgets.tag_buttons import TagButtons
+from napari_medseg.widgets.tiles_section import TilesSection
 from napari_medseg.widgets.ultrasound_section import UltrasoundSection
 from napari_medseg.widgets.volume_section import VolumeSection
 from napari_medseg.widgets.window import real_viewer
@@ -126,10 +130,16 @@ class AnnotatePanel(QWidget):
         layout.addWidget(self.classes)
         self.slide = SlideSection(self.session, self.notice)
         layout.addWidget(self.slide)
+        self.contours = ContoursSection(self.session, self.notice)
+        layout.addWidget(self.contours)
+        self.tiles = TilesSection(self.session, self.notice)
+        layout.addWidget(self.tiles)
         self.window_section = WindowSection(self.session)
         layout.addWidget(self.window_section)
         self.volume = VolumeSection(self.session, self.notice)
         layout.addWidget(self.volume)
+        self.quick = QuickSection(self.session, self.notice)
+        layout.addWidget(self.quick)
         self.veil = QCheckBox("Darken")
         self.veil.setToolTip("Darken what nobody has looked at, to see which regions are complete")
         layout.addLayout(row(self.looked_at, self.veil, stretch=self.looked_at))
@@ -270,7 +280,11 @@ class AnnotatePanel(QWidget):
         self.classes.pass_over({name for surface in surfaces for name in (surface.above, surface.below) if name})
 
     def _tell_locked(self) -> None:
-        self.notice.show_info("Locked classes stayed as they were.")
+        locks = self.session.open.locks if self.session.open is not None else None
+        if locks is not None and (locks.closed or locks.area is not None):
+            self.notice.show_hint("What was reviewed stayed as it was: unlock it in the tab Review to change it.")
+        else:
+            self.notice.show_info("Locked classes stayed as they were.")
 
     @shown_errors
     def _set_tag(self, name: str) -> None:
@@ -294,7 +308,7 @@ class AnnotatePanel(QWidget):
     def _rename_tag(self, old: str, new: str) -> None:
         dataset = self.session.dataset
         if dataset is not None:
-            dataset.rename_tag(old, new)
+            rename_tag(dataset, old, new)
             if self.session.open is not None:
                 self.session.open.follow_row()
             self.session.dataset_changed.emit(dataset)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.readings import Reading
 from napari_medseg.structures import Case, Image
 from napari_medseg.widgets.adding import add_files, add_layers, addable_layers
 from napari_medseg.widgets.case_list import CASE_ROLE, CaseDelegate, CaseFilter, CaseListModel, CaseListView
@@ -32,11 +33,14 @@ from napari_medseg.widgets.import_form import ImportForm
 from napari_medseg.widgets.new_dataset import NewDatasetForm
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import aside, button, panel_layout, row, words
+from napari_medseg.widgets.queue import Queue
+from napari_medseg.widgets.queue_section import QueueSection
 from napari_medseg.widgets.recent import recent_datasets, remember_dataset
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.shortcuts import install_shortcuts
 from napari_medseg.widgets.thumbnails import ThumbnailLoader
 from napari_medseg.widgets.window import follow, real_viewer
+from napari_medseg.widgets.work_view import WorkView
 
 _FILTERS = (("all", ""), ("to do", "todo"), ("draft", "draft"), ("done", "done"), ("reviewed", "reviewed"))
 
@@ -108,12 +112,15 @@ class CasesPanel(QWidget):
         following = button("▶", lambda: self._step(1), tip="Next case (Alt+Right)")
         self.next_todo = button("Next to do", self._open_next_todo, primary=True, name="next_todo")
         self._hint = words("Nothing matches: clear the search, or show all.", faint=True)
+        self.queue = QueueSection(self.session, self.notice)
         layout.addWidget(self.chooser)
         layout.addWidget(self.progress)
         layout.addLayout(row(self.search, self.status, stretch=self.search))
         layout.addWidget(self.source)
         layout.addWidget(self.list, 1)
         layout.addWidget(self._hint)
+        layout.addWidget(WorkView(self.session))
+        layout.addWidget(self.queue)
         layout.addWidget(self.add_files)
         layout.addWidget(self.add)
         layout.addLayout(row(previous, following, self.next_todo, stretch=self.next_todo))
@@ -132,6 +139,7 @@ class CasesPanel(QWidget):
         self.search.textChanged.connect(self._follow_filter)
         self.status.currentIndexChanged.connect(self._filter_status)
         self.source.currentIndexChanged.connect(self._filter_source)
+        self.queue.changed.connect(self._follow_queue)
         self.list.activated.connect(self._open_index)
         self.list.clicked.connect(self._open_index)
         self.session.dataset_changed.connect(self._show_dataset)
@@ -169,7 +177,7 @@ class CasesPanel(QWidget):
             return
         cases = dataset.cases
         done = sum(case.status in ("done", "reviewed") for case in cases)
-        self.chooser.setText(dataset.info.name)
+        self.chooser.setText(f"{dataset.info.name}{reader_text(dataset)}")
         self.chooser.setToolTip(str(dataset.path))
         self.progress.setRange(0, max(len(cases), 1))
         self.progress.setValue(done)
@@ -198,6 +206,12 @@ class CasesPanel(QWidget):
     def _filter_source(self) -> None:
         self.filter.set_source(self.source.currentData() or "")
         self._follow_filter()
+
+    def _follow_queue(self, queue: Queue | None) -> None:
+        self._delegate.reasons = queue.reasons if queue is not None else {}
+        self.filter.set_queue(queue)
+        self._follow_filter()
+        self._repaint_list()
 
     def _list_sources(self, sources: Sequence[str]) -> None:
         """Offer the sources where there are several; the chosen one stays while it is among them."""
@@ -333,3 +347,8 @@ class CasesPanel(QWidget):
 
 def _read(dataset: Dataset, case_id: str) -> Image:
     return dataset.read_image(dataset.case(case_id))
+
+
+def reader_text(dataset: Dataset) -> str:
+    """Whose reading is shown; empty for the labels of the data set itself."""
+    return f" · read by {dataset.reader}" if isinstance(dataset, Reading) else ""

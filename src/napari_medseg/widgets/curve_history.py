@@ -91,6 +91,11 @@ class CurveHistory:
         """Do again what was undone last."""
         self._go(self._undone, self._done, self._redo_labels, self._curves.redo)
 
+    def forget(self) -> None:
+        """What was done so far cannot be undone any more."""
+        self._done.clear()
+        self._undone.clear()
+
     def stop(self) -> None:
         """Give the layer its own undo back."""
         self._layer.events.paint.disconnect(self._on_paint)

@@ -1,4 +1,4 @@
-"""Classes that cannot be painted over.
+"""Classes, and reviewed pixels, that cannot be painted over.
 
 napari announces a change before or after it is made, depending on the tool, so a change cannot be corrected when it
 is announced. Instead the layer's two ways to write pixels are narrowed: what is locked never changes, not for a moment,
@@ -32,6 +32,10 @@ class ClassLocks:
 
     def __init__(self, layer: Labels, on_kept: Callable[[], None]) -> None:
         self.locked: frozenset[int] = frozenset()
+        #: Whether the case is reviewed: nothing changes.
+        self.closed = False
+        #: Pixels that were reviewed and stay as they are, bool of the labels' shape; None for none.
+        self.area: npt.NDArray[np.bool_] | None = None
         #: Where classes may be painted, for a part of the volume as napari indexes it; None for everywhere. The eraser
         #: is not held back.
         self.allowed: Callable[[tuple[Any, ...]], npt.NDArray[np.bool_]] | None = None
@@ -61,8 +65,8 @@ class ClassLocks:
         place = tuple(slice(*side) for side in box)
         present = self._layer.data[place]
         changed = values != present
-        if self.locked:
-            kept = changed & self._is_locked(present)
+        if self._holds:
+            kept = changed & self._is_locked(present, place)
             if kept.any():
                 self._on_kept()
                 changed &= ~kept
@@ -87,8 +91,8 @@ class ClassLocks:
         self, data: npt.NDArray[Any], mask: npt.NDArray[np.bool_], new_label: int, *place: Any
     ) -> npt.NDArray[np.bool_] | None:
         """Paint where `mask` is true and nothing is locked."""
-        if self.locked:
-            free = ~self._is_locked(data)
+        if self._holds:
+            free = ~self._is_locked(data, *place)
             if (mask & ~free & (data != new_label)).any():
                 self._on_kept()
             mask = mask & free
@@ -99,16 +103,25 @@ class ClassLocks:
 
     def _set_unlocked(self, indices: tuple[npt.NDArray[np.intp], ...], value: Any, refresh: bool = True) -> None:
         """Set those of the pixels that are not locked."""
-        if self.locked:
-            free = ~self._is_locked(self._layer.data[indices])
+        if self._holds:
+            free = ~self._is_locked(self._layer.data[indices], indices)
             if not free.all():
                 self._on_kept()
             indices = tuple(axis[free] for axis in indices)
             value = np.asarray(value)[free] if np.ndim(value) else value
         self._set_items(indices, value, refresh)
 
-    def _is_locked(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        return np.isin(values, list(self.locked))
+    @property
+    def _holds(self) -> bool:
+        """Whether anything is locked."""
+        return bool(self.locked) or self.closed or self.area is not None
+
+    def _is_locked(self, values: npt.NDArray[Any], place: tuple[Any, ...]) -> npt.NDArray[np.bool_]:
+        """Which of the values at a place of the labels stay as they are."""
+        if self.closed:
+            return np.ones(values.shape, bool)
+        locked: npt.NDArray[np.bool_] = np.isin(values, list(self.locked))
+        return locked if self.area is None else locked | self.area[place]
 
 
 class BoxPixels:

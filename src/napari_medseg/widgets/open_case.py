@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,16 +18,20 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_medseg.annotation.surfaces import outside_of_layers, pile_of
+from napari_medseg.data.dataset import reviewed_text
 from napari_medseg.data.finishing import mark_done, mark_empty, mark_region_complete, record_labels
-from napari_medseg.errors import DatasetError, MedsegError
+from napari_medseg.data.reviewing import add_reviewed_region, mark_reviewed, unlock, unlock_regions
+from napari_medseg.errors import DatasetError, MedsegError, ReviewedError
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, Image, MaskClass
 from napari_medseg.widgets._layers import add_image, add_labels, class_colormap, class_features
 from napari_medseg.widgets.areas import count_values
 from napari_medseg.widgets.autosave import Autosave, Store
 from napari_medseg.widgets.case_curves import CaseCurves
+from napari_medseg.widgets.case_work import CaseWork
 from napari_medseg.widgets.curve_tool import CurveTool
 from napari_medseg.widgets.locks import ClassLocks
 from napari_medseg.widgets.rescue import may_close_unsaved
+from napari_medseg.widgets.reviewed_area import ReviewedArea
 from napari_medseg.widgets.volume_tools import VolumeTools
 from napari_medseg.widgets.window import quick_removal
 
@@ -96,6 +100,10 @@ class OpenCase(QObject):
         self.volume: VolumeTools | None = None
         if self.curves is None and image.spatial_axes == "zyx" and "c" not in image.axes:
             self.volume = VolumeTools(viewer, self.labels, self.image_layers[0], self.locks, lambda: self.classes)
+        self.reviewed = ReviewedArea(dataset, self.labels, self.locks, has_regions=self.fills_rest)
+        self.work = CaseWork(viewer, self.labels, dataset, case.case, self)
+        self.work.failed.connect(show_error)
+        self._follow_review()
         self.autosave.saved.connect(self._note_saved)
         self.labels.events.selected_label.connect(self._refuse_unknown_class)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -154,6 +162,7 @@ class OpenCase(QObject):
         if self.curves is None or self.curve_tool is None:
             return
         if on:
+            self._refuse_reviewed()
             self.curves.follow()
             self.curve_tool.start()
             self._viewer.layers.selection.active = self.curves.layers.anchors
@@ -230,9 +239,12 @@ class OpenCase(QObject):
 
         Raises
         ------
+        ReviewedError
+            The case is reviewed.
         MedsegError
             It cannot be saved now; the layer keeps the change.
         """
+        self._refuse_reviewed()
         changed = self.fill_not_looked_at(box, mask)
         self._flush()
         with self._new_row() as revision:
@@ -251,12 +263,14 @@ class OpenCase(QObject):
         MedsegError
             It cannot be saved now; the layer keeps the change.
         """
+        self._refuse_reviewed()
         data, before = self.labels.data, self.case.status
         self._refuse_locked(data)
         self.locks.set_box(tuple((0, n) for n in data.shape), np.full_like(data, BACKGROUND))
         self._flush()
         with self._new_row() as revision:
             self.case = mark_empty(self._dataset, self.case.case, self.store, revision=revision)
+        self.work.finish(self.case, has_labels=True)
         if self._status_before_empty is None:
             self._status_before_empty = before
 
@@ -264,6 +278,14 @@ class OpenCase(QObject):
         for c in self.classes:
             if c.value in self.locks.locked and (labels == c.value).any():
                 raise DatasetError(f"The class '{c.name}' is drawn here and locked: unlock it, then try again.")
+        if self.locks.area is not None and (labels[self.locks.area] != BACKGROUND).any():
+            raise DatasetError(
+                "A part of this case is drawn and reviewed: unlock it in the tab Review, then try again."
+            )
+
+    def _refuse_reviewed(self) -> None:
+        if self.case.status == "reviewed":
+            raise ReviewedError(reviewed_text(self.case))
 
     def mark_done(self) -> None:
         """Say that the case is finished; where something was looked at and no region marked complete, all of it is.
@@ -284,6 +306,55 @@ class OpenCase(QObject):
             # Labels that were drawn and taken back say nothing: such a case is finished by its tag alone.
             store = self.store if has_labels else None
             self.case = mark_done(self._dataset, self.case.case, store, revision=revision, fill=not pile)
+        self.work.finish(self.case, has_labels=has_labels)
+
+    def mark_reviewed(self) -> None:
+        """Say that the case is right: from then on it stays as it is.
+
+        Raises
+        ------
+        DatasetError
+            The case is not done.
+        MedsegError
+            It cannot be saved now.
+        """
+        self._flush()
+        with self._new_row() as revision:
+            self.case = mark_reviewed(self._dataset, self.case.case, revision=revision)
+
+    def unlock(self) -> None:
+        """Let a reviewed case be changed again; it is a draft then. Raises as `Dataset.update_case`."""
+        with self._new_row() as revision:
+            self.case = unlock(self._dataset, self.case.case, revision=revision)
+
+    def review_region(self, box: Box, outline: Sequence[Sequence[float]] = ()) -> None:
+        """Say that a part of the case is right, so that it stays as it is; raises as `add_reviewed_region`."""
+        self._flush()
+        add_reviewed_region(self._dataset, self.case.case, box, outline)
+        self._follow_review()
+        self.row_changed.emit()
+
+    def unlock_regions(self, at: Sequence[int] | None = None) -> int:
+        """Let reviewed parts be changed again, those that hold a pixel or all of them; how many they were."""
+        count = unlock_regions(self._dataset, self.case.case, at)
+        self._follow_review()
+        self.row_changed.emit()
+        return count
+
+    def _follow_review(self) -> None:
+        """Lock what is reviewed; what was drawn there cannot be undone any more."""
+        try:
+            grew = self.reviewed.follow(self._viewer, self.case)
+        except MedsegError as error:
+            show_error(str(error))
+            return
+        if not grew:
+            return
+        self.labels._reset_history()
+        if self.curves is not None:
+            self.curves.history.forget()
+        if self.edits_curves and self.locks.closed:
+            self.edit_curves(False)
 
     def is_looked_at(self) -> bool:
         """Whether any pixel holds a class or background."""
@@ -292,9 +363,11 @@ class OpenCase(QObject):
     def follow_row(self) -> None:
         """Go on with the row as the data set has it, after it was changed together with others."""
         self.case = self._dataset.case(self.case.case)
+        self._follow_review()
 
     def update_row(self, **fields: Any) -> None:
         """Change cells of the row; raises `ConflictError`, `WriteError` or `LockedError` as the data set does."""
+        self.work.note_change()
         with self._new_row() as revision:
             self.case = self._dataset.update_case(self.case.case, revision=revision, **fields)
 
@@ -308,6 +381,7 @@ class OpenCase(QObject):
             self.case = self._dataset.case(self.case.case)
             raise
         finally:
+            self._follow_review()
             self.row_changed.emit()
 
     def close(self) -> None:
@@ -350,6 +424,8 @@ class OpenCase(QObject):
             self.curves.flush()
 
     def _stop(self) -> None:
+        self.work.stop(self.case)
+        self.reviewed.stop(self._viewer)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         if self.curves is not None:
             self.curves.close()

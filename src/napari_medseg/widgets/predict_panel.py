@@ -29,6 +29,7 @@ from napari_medseg.widgets.jobs import Job, ThreadJob
 from napari_medseg.widgets.layer_images import drawn_region, image_of_layer
 from napari_medseg.widgets.lesion_facts import add_axes, attention_text, size_of, size_texts
 from napari_medseg.widgets.model_card import ModelChooser
+from napari_medseg.widgets.models_section import ModelsSection
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import LOADING, button, row, scrolling, words
 from napari_medseg.widgets.place_chooser import PlaceChooser
@@ -72,6 +73,8 @@ class PredictPanel(QWidget):
         # First, so that listing the others does not put one of them in its place.
         self._follow_model(self.session.model)
         self._list_models()
+        self.kept = ModelsSection(self.session, self.notice)
+        self._content.insertWidget(1, self.kept)
 
     @shown_errors
     def run(self) -> None:
@@ -341,7 +344,7 @@ class PredictPanel(QWidget):
 
     def _list_models(self) -> None:
         dataset = self.session.dataset
-        self.models.list_models(dataset.path / "runs" if dataset is not None else None)
+        self.models.list_models(dataset.home / "runs" if dataset is not None else None)
         self.region.list_finders(self.models.drawing_models())
 
     def _follow_model(self, path: Path | None) -> None:
@@ -359,7 +362,7 @@ class PredictPanel(QWidget):
         self._accept_all = button("Accept all", self._accept_waiting, tip="Put all into the data set as drafts")
         self._accept_all.setVisible(False)
         inner = QWidget()
-        content = QVBoxLayout(inner)
+        self._content = content = QVBoxLayout(inner)
         content.setContentsMargins(10, 8, 10, 8)
         options = (self._probabilities, self._repair_order)
         for widget in (self.models, self.places, self.region, *options, self._accept_all, self.results):

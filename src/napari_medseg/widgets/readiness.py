@@ -48,7 +48,7 @@ class Readiness(QWidget):
             return
         if not self.sentence.words:
             self.sentence.say("waiting", "Counting tags and contours …")
-        self._job = ThreadJob(lambda progress: _check(dataset.path, progress))
+        self._job = ThreadJob(lambda progress: _check(dataset.home, progress))
         self._job.result.connect(self._show)
         self._job.failed.connect(self._show_failure)
         self._job.end_with(self)

@@ -61,7 +61,7 @@ def start_region(session: Session) -> None:
 def drawn_shapes(viewer: napari.Viewer) -> Shapes | None:
     """The uppermost visible Shapes layer that holds a shape; boxes around tumours and measured lines are none."""
     for layer in reversed(viewer.layers):
-        is_drawn = not {"prediction", "measured", "region_box", "slide_contours"} & layer.metadata.keys()
+        is_drawn = not {"prediction", "measured", "region_box", "slide_contours", "reviewed"} & layer.metadata.keys()
         if isinstance(layer, Shapes) and layer.visible and layer.nshapes and is_drawn:
             return layer
     return None
@@ -74,10 +74,7 @@ def shape_region(shapes: Shapes, labels: Labels) -> tuple[Box, Mask] | None:
     """
     from skimage.draw import polygon2mask
 
-    corners = np.array([labels.world_to_data(shapes.data_to_world(point)) for point in shapes.data[-1]])
-    if shapes.shape_type[-1] == "ellipse":
-        corners = ellipse_outline(corners)
-    corners = corners[:, -labels.ndim :]
+    corners = drawn_corners(shapes, labels)
     outer = tuple((int(i), int(i) + 1) for i in np.round(corners[0, :-2]))
     height, width = labels.data.shape[-2:]
     inside = polygon2mask((height, width), corners[:, -2:])  # type: ignore[no-untyped-call]  # scikit-image has no types
@@ -88,6 +85,14 @@ def shape_region(shapes: Shapes, labels: Labels) -> tuple[Box, Mask] | None:
     mask = np.asarray(inside[y0:y1, x0:x1])
     box = (*outer, (int(y0), int(y1)), (int(x0), int(x1)))
     return box, mask.reshape((1,) * len(outer) + mask.shape)
+
+
+def drawn_corners(shapes: Shapes, labels: Labels) -> npt.NDArray[np.float64]:
+    """Corners of the shape drawn last, (n, axes) in pixels of the labels; many of them for an ellipse."""
+    corners = np.array([labels.world_to_data(shapes.data_to_world(point)) for point in shapes.data[-1]])
+    if shapes.shape_type[-1] == "ellipse":
+        corners = ellipse_outline(corners)
+    return np.asarray(corners[:, -labels.ndim :])
 
 
 def view_region(viewer: napari.Viewer, labels: Labels) -> Box:

@@ -17,6 +17,7 @@ from qtpy.QtCore import QEvent, QObject, Signal
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.structures import Case
+from napari_medseg.widgets.following import TableFollower
 from napari_medseg.widgets.window import main_window, real_viewer
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Session(QObject):
         #: Windows of intensities chosen last, by kind of image (`windowing`); None before anybody asked.
         self.windows: dict[str, str | Window] | None = None
         window.installEventFilter(self)
+        self.follower = TableFollower(self)
 
     @property
     def viewer(self) -> napari.Viewer:
@@ -249,7 +251,8 @@ class Session(QObject):
         if self._open is None:
             return
         finished, was_done = self._open.case.case, self._open.case.status in ("done", "reviewed")
-        self._open.mark_done()
+        if self._open.case.status != "reviewed":
+            self._open.mark_done()
         how = "was done already" if was_done else "is done"
         if not self.open_next_todo():
             self.tell(f"{finished} {how}; no other case is to do.")

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_medseg.errors import MedsegError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import SCHEMES
+from napari_medseg.widgets.comparison_card import ComparisonCard
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.jobs import ChildJob
 from napari_medseg.widgets.notice import Notice
@@ -55,10 +56,12 @@ class TrainPanel(QWidget):
         self.job: ChildJob | None = None
         self.setup = TrainSetup(self.session)
         self.run_view = RunView()
+        self.comparison = ComparisonCard()
         self.notice = Notice()
         self._previews = TrainingPreviews(self.session.viewer, self.session)
         self._interrupted: RecordedRun | None = None
         self._run: Path | None = None
+        self._dataset_path: Path | None = None
         self._proposed = ""
         self._build()
         self._connect()
@@ -70,7 +73,7 @@ class TrainPanel(QWidget):
         dataset = self.session.dataset
         if dataset is None or self.job is not None:
             return
-        runs = dataset.path / "runs"
+        runs = dataset.home / "runs"
         name = self._name.text().strip()
         check_name(runs, name)
         config = self.setup.config().model_dump(mode="json")
@@ -117,9 +120,11 @@ class TrainPanel(QWidget):
         self._run = run
         settings = run / SETTINGS_NAME
         write_text(settings, json.dumps(config, indent=2))
-        arguments = ["train", scheme, "--data", str(self.session.dataset.path), "--out", str(run)]
+        arguments = ["train", scheme, "--data", str(self.session.dataset.home), "--out", str(run)]
         arguments += ["--config", str(settings), *options, *["--include-drafts"] * drafts]
         self.setup.estimate.forget()
+        self.comparison.forget()
+        self._dataset_path = self.session.dataset.path
         self._previews.begin()
         self._preview_box.setChecked(True)
         self.run_view.begin(SCHEMES[scheme].stage_titles.items())
@@ -145,6 +150,8 @@ class TrainPanel(QWidget):
         self._offer_runs()
         self.run_view.end(outcome, can_resume=self._interrupted is not None and self._interrupted.path == self._run)
         self._set_busy(False)
+        if outcome == "done" and self._dataset_path is not None and self.run_view.result.model is not None:
+            self.comparison.begin(self._dataset_path, self.run_view.result.model)
 
     def _on_case(self) -> None:
         self._previews.step_aside()
@@ -169,13 +176,13 @@ class TrainPanel(QWidget):
         dataset = self.session.dataset
         name = dataset.info.name if dataset is not None else ""
         self._data.setText(f"Data set: {name}" if name else "Open or make a data set in the tab Cases first.")
-        self._data.setToolTip("" if dataset is None else str(dataset.path))
+        self._data.setToolTip("" if dataset is None else str(dataset.home))
         self._offer_runs()
 
     def _offer_runs(self) -> None:
         """Propose a name for the next run, and to go on with the last one that was interrupted."""
         dataset = self.session.dataset
-        runs = dataset.path / "runs" if dataset is not None else None
+        runs = dataset.home / "runs" if dataset is not None else None
         found = interrupted_runs(runs) if runs is not None else []
         self._interrupted = found[0] if found else None
         if self._interrupted is not None:
@@ -188,7 +195,7 @@ class TrainPanel(QWidget):
         """Follow the settings: a name that nobody typed is that of the scheme."""
         dataset = self.session.dataset
         if dataset is not None and self._name.text() in ("", self._proposed):
-            self._proposed = free_name(dataset.path / "runs", self.setup.scheme.key)
+            self._proposed = free_name(dataset.home / "runs", self.setup.scheme.key)
             self._name.setText(self._proposed)
         self._start.setEnabled(self.job is None and self.setup.is_ready())
 
@@ -201,7 +208,7 @@ class TrainPanel(QWidget):
         inner = QWidget()
         content = QVBoxLayout(inner)
         content.setContentsMargins(10, 8, 10, 8)
-        for widget in (self._data, self.run_view, self._preview_box, self._next, self.setup):
+        for widget in (self._data, self.run_view, self.comparison, self._preview_box, self._next, self.setup):
             content.addWidget(widget)
         content.addStretch(1)
         self.run_view.setVisible(False)
@@ -242,6 +249,8 @@ class TrainPanel(QWidget):
     def _connect(self) -> None:
         self._preview_box.toggled.connect(lambda on: setattr(self._previews, "enabled", on))
         self.run_view.use_model.connect(self._on_use)
+        self.comparison.promoted.connect(self.session.set_model)
+        self.comparison.failed.connect(self.notice.show_error)
         self.run_view.use_candidate.connect(self.use_candidate)
         self.run_view.stop_candidate.connect(self.stop_candidate)
         self.setup.changed.connect(self._refresh)

@@ -46,7 +46,7 @@ class TrainSetup(QWidget):
         self._stale = True
         #: Whether a person chose the scheme.
         self._is_chosen = False
-        self._dataset_path = None if session.dataset is None else session.dataset.path
+        self._dataset_path = None if session.dataset is None else session.dataset.home
         self.found: DataCheck | None = None
         self._scheme_box, self._profile_box = CalmComboBox(), CalmComboBox()
         self._summary = QLabel()
@@ -171,7 +171,7 @@ class TrainSetup(QWidget):
             self._scheme_box.setCurrentIndex(self._scheme_box.findData(proposed))
 
     def _on_dataset(self) -> None:
-        path = None if self._session.dataset is None else self._session.dataset.path
+        path = None if self._session.dataset is None else self._session.dataset.home
         if path != self._dataset_path:
             self._is_chosen = False
         self._dataset_path = path
@@ -185,7 +185,7 @@ class TrainSetup(QWidget):
 
     def _measure(self) -> None:
         if self._session.dataset is not None and self.is_ready():
-            folder = self._session.dataset.path
+            folder = self._session.dataset.home
             self.estimate.measure(self.scheme.key, folder, self.config(), drafts=self.include_drafts)
 
     def _need_check(self) -> None:
@@ -214,7 +214,7 @@ class TrainSetup(QWidget):
         if self._job is not None or dataset is None or self.form.fault():
             return
         self._stale = False
-        folder, scheme, config, drafts = dataset.path, self.scheme, self.config(), self.include_drafts
+        folder, scheme, config, drafts = dataset.home, self.scheme, self.config(), self.include_drafts
         self.check_view.show_waiting("Checking the data …")
 
         def work(progress: Progress) -> DataCheck:

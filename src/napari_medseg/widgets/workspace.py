@@ -19,6 +19,7 @@ PANELS = {
     "Train": "train_panel:TrainPanel",
     "Predict": "predict_panel:PredictPanel",
     "Measure": "measure_panel:MeasurePanel",
+    "Review": "review_panel:ReviewPanel",
 }
 WIDTH = 380
 
@@ -38,7 +39,7 @@ class Workspace(QWidget):
         self.session = session_of(self.viewer)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
-        self.tabs.setStyleSheet("QTabBar::tab { padding: 5px 10px; }")
+        self.tabs.setStyleSheet("QTabBar::tab { padding: 5px 4px; }")
         self._panels: dict[str, QWidget] = {}
         for name in PANELS:
             page = QWidget()
