@@ -71,7 +71,7 @@ class Dispute:
     box
         ``(start, stop)`` per axis.
     place
-        The disputed pixel ([z,] y, x) that lies deepest inside.
+        The disputed pixel ([z,] y, x) that lies deepest inside, of the slice that holds most of them.
     pixels
         How many pixels it has.
     strength
@@ -103,8 +103,7 @@ def disputes_of(disagreement: npt.NDArray[np.float32], *, smallest: int = 1) -> 
         pixels = int(np.count_nonzero(mask))
         if pixels < smallest:
             continue
-        depth = ndimage.distance_transform_edt(np.pad(mask, 1))[(slice(1, -1),) * mask.ndim]
-        deepest = np.unravel_index(int(depth.argmax()), mask.shape)
+        deepest = _deepest(mask)
         found.append(
             Dispute(
                 box=tuple((side.start, side.stop) for side in place),
@@ -114,3 +113,13 @@ def disputes_of(disagreement: npt.NDArray[np.float32], *, smallest: int = 1) -> 
             )
         )
     return tuple(sorted(found, key=lambda dispute: -dispute.pixels))
+
+
+def _deepest(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+    """The pixel that lies deepest inside, of a volume in the slice with most pixels."""
+    outer: tuple[int, ...] = ()
+    if mask.ndim == 3:
+        outer = (int(mask.sum(axis=(1, 2)).argmax()),)
+    plane = mask[outer]
+    depth = ndimage.distance_transform_edt(np.pad(plane, 1))[1:-1, 1:-1]
+    return (*outer, *(int(i) for i in np.unravel_index(int(depth.argmax()), plane.shape)))
