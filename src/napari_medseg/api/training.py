@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_medseg.api.prediction import model_path
 from napari_medseg.config import load_json
 from napari_medseg.data.splitting import SPLIT_ORDER
+from napari_medseg.data.whole_slides import slides_of
 from napari_medseg.errors import ConfigError, DatasetError, TrainingError
 from napari_medseg.io.atomic import write_text
 from napari_medseg.schemes import build_config, find_scheme
@@ -359,16 +360,23 @@ def _record_settings(
 
 
 def label_kinds(cases: TrainingSet) -> dict[str, dict[str, int]]:
-    """How many cases of each split have a tag, a mask, both, a grade."""
+    """How many cases of each split have a tag, a mask, both, a grade; of slides also how many, and their tiles."""
     counts: dict[str, dict[str, int]] = {}
+    has_slides = bool(slides_of(cases.cases))
     for split in SPLIT_ORDER:
         of_split = cases.of_split(split)
+        slides = slides_of(of_split)
         counts[split] = {
             "cases": len(of_split),
             "tags": sum(case.tag is not None for case in of_split),
             "masks": sum(case.has_mask for case in of_split),
             "tags_and_masks": sum(case.has_mask and case.tag is not None for case in of_split),
             "grades": sum(case.grade is not None for case in of_split),
+            **(
+                {"slides": len(slides), "tiles": sum(len(slide.labels.tile_tags) for slide in slides)}
+                if has_slides
+                else {}
+            ),
         }
     return counts
 

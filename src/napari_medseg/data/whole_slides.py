@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_medseg.data.cropping import crop
 from napari_medseg.data.tags import implied_tags
+from napari_medseg.data.tile_names import tile_name
 from napari_medseg.structures import Box, DatasetInfo, Image, TrainingCase
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ def tile_of(slide: WholeSlide, box: Box, tag: str | None, least: Sequence[float]
     """
     image = slide.load_image()
     inside = tuple(_around(*sides) for sides in zip(box, least, image.spatial_shape, strict=True))
-    ends = ",".join(f"{start}:{stop}" for start, stop in inside)
+    name = tile_name(slide.case, inside)
     return SlideTile(
-        case=f"{slide.case} {ends}",
+        case=name,
         group=slide.group,
         source=slide.source,
         split=slide.split,
@@ -76,7 +77,7 @@ def tile_of(slide: WholeSlide, box: Box, tag: str | None, least: Sequence[float]
         has_mask=tag is None,
         load_image=partial(crop, image, inside),
         load_labels=partial(slide.labels.read, inside, 1) if tag is None else lambda: None,
-        content_hash=hashlib.blake2b(f"{slide.content_hash} {ends} {tag}".encode(), digest_size=16).hexdigest(),
+        content_hash=hashlib.blake2b(f"{slide.content_hash} {name} {tag}".encode(), digest_size=16).hexdigest(),
         image_hash=slide.image_hash,
         load_whole=slide.load_image,
     )

@@ -10,7 +10,9 @@ import napari
 import numpy as np
 from napari.layers import Labels, Layer
 
+from napari_medseg.data.cropping import crop
 from napari_medseg.data.label_files import open_labels
+from napari_medseg.data.tile_names import parse_tile_name
 from napari_medseg.widgets._layers import add_image, add_labels
 from napari_medseg.widgets.session import Session
 
@@ -50,7 +52,7 @@ class TrainingPreviews:
         Parameters
         ----------
         case
-            The validation case.
+            The validation case, or the name of a tile of one.
         path
             uint8 label image of the case's shape.
 
@@ -87,7 +89,9 @@ class TrainingPreviews:
         if session.open is not None and session.open.case.case == case:
             return session.open.image_layers[0]
         assert session.dataset is not None
-        image = session.dataset.read_image(session.dataset.case(case))
+        slide, region = parse_tile_name(case)
+        image = session.dataset.read_image(session.dataset.case(slide))
+        image = image if region is None else crop(image, region)
         layers = add_image(self._viewer, dataclasses.replace(image, name=f"{case} · validation image"))
         self._images = list(layers)
         for layer in layers:
