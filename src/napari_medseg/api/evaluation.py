@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.api.prediction import LoadedModel, load_model
-from napari_medseg.data.whole_slides import WholeSlide
+from napari_medseg.data.whole_slides import SlideTile, WholeSlide
 from napari_medseg.errors import DatasetError
 from napari_medseg.structures import (
     Box,
@@ -42,6 +44,7 @@ def evaluate(
     device: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
+    page: str | os.PathLike[str] | None = None,
     report: Report = ignore,
 ) -> dict[str, Any]:
     """Judge a model on whole images of one split.
@@ -59,6 +62,9 @@ def evaluate(
         otherwise. Groups of another data set that merely have the same id need it too.
     device, precision, threads
         Chosen when None.
+    page
+        Also write an HTML page for people there: the figures with plots, pictures of the worst and best cases, and
+        what the run depended on.
     report
         Receives ``progress`` events.
 
@@ -108,8 +114,49 @@ def evaluate(
         cases = in_values_of_model(cases, described, loaded.predictor.classes, str(data), report)
     # The model's own pile counts; models made before they had one are judged by the data set's.
     surfaces = loaded.card.surfaces or known_surfaces(described, loaded.predictor.classes)
-    document = figures_of(loaded.predictor, cases, loaded.compute, report, surfaces=surfaces)
-    return {"scheme": loaded.card.scheme, "model": str(loaded.path), "split": split} | document
+    figures = figures_of(loaded.predictor, cases, loaded.compute, report, surfaces=surfaces)
+    document = {"scheme": loaded.card.scheme, "model": str(loaded.path), "split": split} | figures
+    if page is not None:
+        _write_page(Path(page), document, loaded, cases, data, report)
+    return document
+
+
+def _write_page(
+    path: Path,
+    document: Mapping[str, Any],
+    loaded: LoadedModel,
+    cases: Sequence[TrainingCase],
+    data: str | os.PathLike[str],
+    report: Report,
+) -> None:
+    """The page of `evaluate`; the cases that it shows are predicted once more."""
+    from napari_medseg.api.evaluation_page import pictures_of, write_page
+    from napari_medseg.io.model_file import identity, package_versions, read_model
+
+    asked = _ask(loaded.predictor, cases, loaded.compute, report)
+    region_of = loaded.predictor.region_of
+
+    def predicted(case: TrainingCase, image: Image) -> npt.NDArray[np.uint8] | None:
+        if not asked.predictor.classes:
+            return None
+        found = asked.predict_case(image) if region_of is None else asked.predict_case(image, region_of(case))
+        return None if found.labels is None else np.asarray(found.labels)
+
+    flat = [case for case in cases if not isinstance(case, (SlideTile, WholeSlide))]
+    digest = hashlib.sha256("".join(sorted(case.content_hash for case in cases)).encode()).hexdigest()
+    manifest = {
+        "model": loaded.name,
+        "model identity": identity(*read_model(loaded.path)),
+        "scheme": loaded.card.scheme,
+        "settings": loaded.card.config,
+        "data set": Path(data).resolve().name,
+        "split": document["split"],
+        "cases and labels": digest,
+        "device": str(loaded.compute),
+        "versions": package_versions(),
+        "command": f"napari-medseg evaluate {loaded.path} --data {data} --split {document['split']} --page {path}",
+    }
+    write_page(path, document, pictures_of(document, flat, predicted), manifest)
 
 
 def in_values_of_model(

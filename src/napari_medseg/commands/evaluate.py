@@ -20,6 +20,7 @@ def add_parser(subparsers: Any) -> None:
         "--allow-training-cases", action="store_true", help="judge cases the model was trained on (figures flatter)"
     )
     add_device_options(parser)
+    parser.add_argument("--page", metavar="FILE.html", help="also write figures, plots and pictures as a page")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 
@@ -36,9 +37,11 @@ def run(args: argparse.Namespace) -> Result:
         device=args.device,
         precision=args.precision,
         threads=args.threads,
+        page=args.page,
         report=ConsoleReport(),
     )
-    return Result(document=document, text=as_table(document))
+    written = f"\nWrote {args.page}" if args.page else ""
+    return Result(document=document, text=as_table(document) + written)
 
 
 def as_table(document: dict[str, Any]) -> str:
@@ -55,6 +58,11 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines = []
     for name, values in (document.get("segmentation") or {}).items():
         lines.append(f"  {name:<20}" + "  ".join(_figure(values, key) for key in ("dice", "iou") if key in values))
+    for name, values in (document.get("structures") or {}).items():
+        distances = (document.get("distances") or {}).get(name, {})
+        keys = ("surface_dice", "hd95", "assd")
+        far = "  ".join(_figure(distances, key) for key in keys if key in distances)
+        lines.append(f"  {name:<20}{far}  {_figure(values, 'volume_error')}  {_figure(values, 'piece_sensitivity')}")
     classification = document.get("classification")
     if classification:
         keys = ("auc", *(["kappa"] if "kappa" in classification else []), "accuracy", "balanced_accuracy", "macro_f1")

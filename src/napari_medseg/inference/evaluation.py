@@ -16,8 +16,8 @@ from napari_medseg.data.whole_slides import SlideTile, WholeSlide
 from napari_medseg.errors import DatasetError
 from napari_medseg.inference.layer_evaluation import LayerSums, layer_sums, order_figures, surface_figures
 from napari_medseg.inference.slide_evaluation import slide_counts, slide_tag
+from napari_medseg.inference.structure_evaluation import structure_figures, structure_sums
 from napari_medseg.inference.tag_evaluation import TagJudgements, tag_figures
-from napari_medseg.inference.volume_evaluation import distance_figures, distance_sums
 from napari_medseg.measure.space import space_of
 from napari_medseg.structures import Box, DatasetInfo, MaskClass, Prediction, Progress, Surface, TrainingCase
 
@@ -33,10 +33,17 @@ DEFINITIONS = {
     "order": "share of columns and of B-scans in which a predicted layer lies above one that it belongs below, as "
     "predicted and after the order was repaired",
     "repaired": "the same figures after the layers of every column were put in order",
-    "hd95": "95th percentile of the distances between true and predicted surface, the larger of both ways; mean over "
-    "the volumes in which both hold the class, in the unit of 'distances.unit'; not measured where it was missed",
-    "assd": "mean distance of all surface voxels of both to the other's surface; as hd95",
-    "n_missed": "volumes that hold the class but none of it was predicted; left out of hd95 and assd",
+    "hd95": "95th percentile of the distances between true and predicted border, the larger of both ways; mean over "
+    "the cases in which both hold the class, in the unit of 'distances.unit'; not measured where it was missed",
+    "assd": "mean distance of all border pixels of both to the other's border; as hd95",
+    "surface_dice": "share of both borders that lies within two pixels (of the shortest side) of the other; mean over "
+    "the cases in which either holds the class, 0 where only one does",
+    "n_missed": "cases that hold the class but none of it was predicted; left out of hd95 and assd",
+    "n_invented": "cases in which the class was predicted but is not there",
+    "volume_error": "predicted minus true area or volume as a share of the true one, mean over the cases that hold the "
+    "class; 'abs' without its sign",
+    "piece_sensitivity": "share of the true pieces (pixels joined by sides or corners) that a prediction touches",
+    "piece_precision": "share of the predicted pieces that touch a true one",
     "auc": "the second tag against the first; with more tags the mean of one against the rest, with ordered grades the "
     "mean of those above against those below every step",
     "auc of a class": "of that tag or grade against all others",
@@ -46,13 +53,15 @@ DEFINITIONS = {
     "kappa": "agreement on ordered grades beyond chance, disagreement weighted by its square",
 }
 _POOLED = ("dice", "iou", "precision", "recall")
+#: Beginnings of the names of figures that have a unit, and of the counts that tell what they are means of.
+_DISTANCES = ("hd95", "assd", "surface_dice", "n_measured", "n_missed", "n_invented")
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What one case adds: counts (classes, 3) or None, tag index or None, probabilities (tags,) or None, layers.
 
-    Of volumes also distances (classes, 4) and their unit.
+    Of structures that are no layers also sums (classes, figures) and the unit of their distances.
     """
 
     case: TrainingCase
@@ -60,7 +69,7 @@ class Judged:
     tag: int | None
     probabilities: npt.NDArray[np.float64] | None
     layers: LayerSums | None
-    distances: npt.NDArray[np.float64] | None = None
+    structures: npt.NDArray[np.float64] | None = None
     unit: str = ""
     sure: bool | None = None
 
@@ -176,18 +185,25 @@ def _figures(judged: Sequence[Judged], known: Known) -> dict[str, Any]:
     layered = [(each, each.layers) for each in judged if each.layers is not None]
     if layered:
         document |= _layer_figures(layered, known)
-    if measured := [each for each in judged if each.distances is not None]:
-        document["distances"] = _distances(measured, known)
+    if measured := [each for each in judged if each.structures is not None]:
+        document |= _structures(measured, known)
     return document
 
 
-def _distances(measured: Sequence[Judged], known: Known) -> dict[str, Any]:
-    """Distances in millimetres, or in voxels where no volume knows its spacing; none where only some do."""
+def _structures(measured: Sequence[Judged], known: Known) -> dict[str, Any]:
+    """Distances, in millimetres or in pixels where no case knows its spacing (none where only some do); the rest."""
+    sums = _group_sums(measured, np.stack([each.structures for each in measured if each.structures is not None]))
+    figures = structure_figures(sums, known.classes, known.seed)
     units = {each.unit for each in measured}
-    if len(units) > 1:
-        return {"unit": "mixed"}
-    sums = _group_sums(measured, np.stack([each.distances for each in measured if each.distances is not None]))
-    return {"unit": units.pop(), **distance_figures(sums, known.classes, known.seed)}
+
+    def part(belongs: Callable[[str], bool]) -> dict[str, Any]:
+        return {name: {k: v for k, v in values.items() if belongs(k)} for name, values in figures.items()}
+
+    far = part(lambda key: key.startswith(_DISTANCES)) if len(units) == 1 else {}
+    return {
+        "distances": {"unit": units.pop() if len(units) == 1 else "mixed", **far},
+        "structures": part(lambda key: not key.startswith(_DISTANCES)),
+    }
 
 
 def _layer_figures(layered: Sequence[tuple[Judged, LayerSums]], known: Known) -> dict[str, Any]:
@@ -228,23 +244,23 @@ def _judge(
         prediction = predict_case(image, of=case)
     else:
         prediction = predict_case(image) if region_of is None else predict_case(image, region_of(case))
-    counts, tag, probabilities, layers, distances, unit, sure = None, None, None, None, None, "", None
+    counts, tag, probabilities, layers, structures, unit, sure = None, None, None, None, None, "", None
     truth = case.load_labels() if case.has_mask and classes else None
     if truth is not None:
         counts = metrics.class_counts(truth, np.asarray(prediction.labels), [c.value for c in classes])
         if known.surfaces and prediction.labels is not None:
             axial = space_of(truth.ndim, image.spacing, image.units).axial
             layers = layer_sums(truth, prediction.labels, known.pile, [c.value for c in classes], axial)
-        elif truth.ndim == 3 and prediction.labels is not None:
+        elif prediction.labels is not None:
             space = space_of(truth.ndim, image.spacing, image.units)
             steps = [step for step in space.steps if step is not None] if space.is_known else None
-            distances = distance_sums(truth, np.asarray(prediction.labels), classes, steps)
+            structures = structure_sums(truth, np.asarray(prediction.labels), classes, steps)
             unit = "mm" if steps else "px"
     if case.tag is not None and prediction.tag is not None:
         tag = tags.index(case.tag)
         probabilities = np.array([prediction.tag.probabilities[name] for name in tags])
         sure = prediction.tag.sure
-    return Judged(case, counts, tag, probabilities, layers, distances, unit, sure)
+    return Judged(case, counts, tag, probabilities, layers, structures, unit, sure)
 
 
 def _judge_slide(predict_case: Callable[..., Prediction], slide: WholeSlide, known: Known) -> Judged:
