@@ -60,8 +60,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
         lines.append(f"  {name:<20}" + "  ".join(_figure(values, key) for key in ("dice", "iou") if key in values))
     for name, values in (document.get("structures") or {}).items():
         distances = (document.get("distances") or {}).get(name, {})
-        keys = ("surface_dice", "hd95", "assd")
-        far = "  ".join(_figure(distances, key) for key in keys if key in distances)
+        far = "  ".join(_figure(distances, key) for key in ("surface_dice", "hd95", "assd") if key in distances)
         lines.append(f"  {name:<20}{far}  {_figure(values, 'volume_error')}  {_figure(values, 'piece_sensitivity')}")
     classification = document.get("classification")
     if classification:
