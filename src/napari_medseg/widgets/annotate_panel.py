@@ -199,6 +199,8 @@ class AnnotatePanel(QWidget):
             return
         if open_case.curves is not None and open_case.curves.trouble:
             self.notice.show_error(open_case.curves.trouble)
+        if trouble := self.contours.trouble or self.tiles.trouble:
+            self.notice.show_error(trouble)
         labels = open_case.labels
         for event in (labels.events.paint, labels.events.set_data, labels.events.data):
             event.connect(self._count_soon)

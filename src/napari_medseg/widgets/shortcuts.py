@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QShortcut, QWidget
 
 from napari_medseg.structures import Case, DatasetInfo, MaskClass, TagClass
 from napari_medseg.widgets.aspect import is_true_aspect, switch_aspect
+from napari_medseg.widgets.contours_section import switch_cut, switch_region, use_contours
 from napari_medseg.widgets.curve_carrying import carry_on
 from napari_medseg.widgets.curve_suggesting import suggest
 from napari_medseg.widgets.drawn_lines import drawn_lines_of
@@ -27,7 +28,9 @@ from napari_medseg.widgets.quick_learning import quick_learning_of
 from napari_medseg.widgets.regions import complete_region
 from napari_medseg.widgets.scan_box import ScanBox, is_ultrasound_case, scan_box_of
 from napari_medseg.widgets.session import Session, session_of
+from napari_medseg.widgets.slide_contours import SlideContoursTool
 from napari_medseg.widgets.smart_contour import smart_contour_of
+from napari_medseg.widgets.tiles_section import slide_of, switch_tiles, tagging_in_hand
 from napari_medseg.widgets.volume_tools import VolumeTools
 from napari_medseg.widgets.window import main_window
 from napari_medseg.widgets.windowing import KEYS as WINDOW_KEYS
@@ -74,6 +77,13 @@ VOLUME_KEYS = (
     ("Ctrl+7", "window: as the file says"),
     ("Alt+K, Alt+D", "keep, delete the part under the pointer"),
 )
+SLIDE_KEYS = (
+    ("Alt+G, Alt+D", "contours: polygon, freehand"),
+    ("Alt+E", "select contours: class keys and Delete change them"),
+    ("Alt+K", "cut out with the next outline, or draw again"),
+    ("Alt+Q", "outline regions that are complete, or the class again"),
+    ("Alt+T", "tag tiles with the tag keys, or draw again"),
+)
 ULTRASOUND_KEYS = (
     ("Alt+B", "correct the scan region; Ctrl+Z takes a change back"),
     ("Alt+E", "outline from a rough ellipse: a preview"),
@@ -92,7 +102,7 @@ NAPARI_KEYS = (
 #: The sheet's two columns.
 _SHEET = (
     (("napari-medseg", KEYS), ("Labels layer", NAPARI_KEYS), ("Ultrasound", ULTRASOUND_KEYS)),
-    (("OCT curves", CURVE_KEYS), ("Volumes", VOLUME_KEYS)),
+    (("OCT curves", CURVE_KEYS), ("Volumes", VOLUME_KEYS), ("Slides", SLIDE_KEYS)),
 )
 
 
@@ -161,6 +171,14 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Alt+M": lambda: drawn_lines_of(session).draw(),
         "Alt+Q": session.form_asked.emit,
     }
+    slide_work: dict[str, Callable[[], None]] = {
+        "Alt+G": lambda: use_contours(session, "polygon"),
+        "Alt+D": lambda: use_contours(session, "freehand"),
+        "Alt+E": lambda: use_contours(session, "select"),
+        "Alt+K": lambda: switch_cut(session),
+        "Alt+Q": lambda: switch_region(session),
+        "Alt+T": lambda: switch_tiles(session),
+    }
     # What a slice hands on to the next one are curves in OCT, labels in other volumes.
     work |= {"Alt+PgDown": partial(_carry_on, session, 1), "Alt+PgUp": partial(_carry_on, session, -1)}
     # Images without a case have windows too.
@@ -171,6 +189,7 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         (curve_work, _has_curves),
         (volume_work, _has_volume),
         (ultrasound_work, is_ultrasound_case),
+        (slide_work, lambda each: slide_of(each) is not None),
     ):
         for keys, action in actions.items():
             shortcut = _shortcut(session, keys, action)
@@ -240,7 +259,11 @@ def choose(session: Session, number: int) -> None:
 
 
 def set_tag(session: Session, name: str) -> None:
-    """Give the case on screen a tag, or none; a case to do becomes a draft."""
+    """Give the case on screen a tag, or none; a case to do becomes a draft. While tiles are tagged, it is theirs."""
+    tagging = tagging_in_hand(session)
+    if tagging is not None:
+        tagging.choose(name)
+        return
     case = session.case
     if case is None or case.tag == name:
         return
@@ -253,10 +276,13 @@ def _mark_empty(session: Session) -> None:
         session.open.mark_empty()
 
 
-def _in_hand(session: Session) -> Labels | ScanBox:
-    """What undo means: the scan region while its rectangle is active, the active labels, else those of the case."""
+def _in_hand(session: Session) -> Labels | ScanBox | SlideContoursTool:
+    """What undo means: scan region or contours while they are active, the active labels, else those of the case."""
     if is_ultrasound_case(session) and scan_box_of(session).is_in_hand:
         return scan_box_of(session)
+    slide = slide_of(session)
+    if slide is not None and slide.contours.is_in_hand:
+        return slide.contours
     active = session.viewer.layers.selection.active
     if quick_learning_of(session).is_picking:
         return session.labels

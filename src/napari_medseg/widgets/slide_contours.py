@@ -102,6 +102,8 @@ class SlideContoursTool(QObject):
         self.contours.edited.connect(self._take)
         self._select = partial(setattr, viewer.layers.selection, "active", self.contours.layer)
         self._active = viewer.layers.selection
+        self._active.events.active.connect(self._tell)
+        self.contours.layer.events.mode.connect(self._tell)
         self._reader: ThreadPoolExecutor | None = None
         self._loaded.connect(self._on_loaded)
         self._load(path)
@@ -207,6 +209,11 @@ class SlideContoursTool(QObject):
             self._on_change()
         self.drawing.add(drawn)
 
+    def export(self, path: Path) -> None:
+        """Write all contours to another file, as QuPath reads them; raises `WriteError`."""
+        self.contours.look_again()
+        self._sheet.write(path, self._as_written())
+
     def undo(self) -> None:
         """Take the last act back."""
         self.contours.look_again()
@@ -240,8 +247,13 @@ class SlideContoursTool(QObject):
         self._loaded.disconnect(self._on_loaded)
         if self._reader is not None:
             self._reader.shutdown(wait=True)
+        self._active.events.active.disconnect(self._tell)
+        self.contours.layer.events.mode.disconnect(self._tell)
         self.contours.close()
         self.saving.stop()
+
+    def _tell(self) -> None:
+        self.changed.emit()
 
     def _load(self, path: Path) -> None:
         if not path.exists() or path.stat().st_size <= _LARGE_FILE:
@@ -273,9 +285,12 @@ class SlideContoursTool(QObject):
         self._show_look()
 
     def _prepare(self) -> Callable[[], None]:
+        return partial(self._sheet.write, self.saving.path, self._as_written())
+
+    def _as_written(self) -> list[Contour]:
+        """What is drawn, in the colours that its classes have now."""
         colors = {c.name: c.color for c in self._classes()}
-        drawn = [replace(c, color=colors.get(c.class_name, c.color)) for c in self.present.contours]
-        return partial(self._sheet.write, self.saving.path, drawn)
+        return [replace(c, color=colors.get(c.class_name, c.color)) for c in self.present.contours]
 
     def _refuse_early(self) -> None:
         if self.is_loading:

@@ -77,7 +77,7 @@ class TileTagging(QObject):
         self._viewer = weakref.ref(viewer)
         self._beside, self._shape, self._micrometers = beside, shape, micrometers
         self._tags = tags
-        self._layer_name = f"{name} · tile tags"
+        self._name = name
         self._values: dict[str, int] = {}
         #: Why the file, or the side of tiles, could not be read; empty otherwise.
         self.trouble = ""
@@ -184,7 +184,7 @@ class TileTagging(QObject):
         active = viewer.layers.selection.active
         self.layer: Labels = viewer.add_labels(
             picture,
-            name=self._layer_name,
+            name=f"{self._name} · tile tags",
             opacity=_OPACITY,
             colormap=self._colormap(),
             metadata={"slide_contours": True},
@@ -193,7 +193,7 @@ class TileTagging(QObject):
             | {"scale": step * self.grid.side, "translate": place["translate"] + (self.grid.side - 1) / 2 * step},
         )
         self.layer.brush_size = 1
-        self._lines = TileLines(viewer, self._beside, self.grid, f"{self._layer_name[:-10]} · tiles")
+        self._lines = TileLines(viewer, self._beside, self.grid, f"{self._name} · tiles")
         viewer.layers.selection.active = active
         self._seen = picture.copy()
         # Before napari's own brush, which is added with the mode.
