@@ -113,6 +113,13 @@ class TrainingConfig(Settings):
         1, ge=1, description="Epochs between two validations.", json_schema_extra=unit("epochs")
     )
     gradient_clip: float = Field(5.0, ge=0.0, description="Largest norm of the gradient; 0: not limited.")
+    corrected_weight: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="How often a case comes in a pass in which a person corrected a model's proposal; 1: as any other.",
+        json_schema_extra=unit("times"),
+    )
     checkpoint_seconds: float = Field(
         30.0, ge=0.0, description="Most seconds of work that a crash can cost.", json_schema_extra=unit("s")
     )

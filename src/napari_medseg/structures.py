@@ -402,6 +402,8 @@ class TrainingCase:
         Hash of the image file and region alone: tells an image that a model has seen, however its labels changed.
     box
         Region of interest that a person drew, in pixels of the case's image; None where nobody did.
+    repeats
+        How often the case comes in every pass of training.
     """
 
     case: str
@@ -416,6 +418,7 @@ class TrainingCase:
     content_hash: str
     image_hash: str
     box: Box | None = None
+    repeats: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,3 +189,11 @@ def test_volumes_are_cut_in_three_dimensions() -> None:
     assert images.shape == (1, 1, 8, 8, 8)
     assert (labels[0, 1:7] == 1).all()
     assert (labels[0, [0, 7]] == NOT_LOOKED_AT).all()
+
+
+def test_a_case_that_counts_for_several_comes_that_often_in_every_pass() -> None:
+    source = patches(replace(case("a"), repeats=3), case("b"), case("c"))
+    assert len(source) == 5
+    for number in range(3):
+        drawn = Counter(source.case_at(position, 1) for position in range(5 * number, 5 * number + 5))
+        assert drawn == {0: 3, 1: 1, 2: 1}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -98,3 +100,10 @@ def test_what_is_no_picture_is_refused():
     series = Image(levels=(np.zeros((2, 3, 8, 8), np.uint8),), axes="tzyx", name="4d")
     with pytest.raises(DatasetError, match=r"case000.*'tzyx'"):
         patches([series]).draw([0], seed=0)
+
+
+def test_a_case_that_counts_for_several_comes_that_often_in_every_pass():
+    cases = [replace(spot_case(i), repeats=1 + i) for i in range(3)]
+    source = PicturePatches(cases, [0, 1, 2], lambda _: constant(20), size=(32, 32), intensity=GREY)
+    assert len(source) == 6
+    assert sorted(source.draw(range(6, 12), seed=4)[2]) == [0, 1, 1, 2, 2, 2]

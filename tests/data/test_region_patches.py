@@ -84,3 +84,11 @@ def test_an_image_of_other_dimensions_is_refused_by_name():
         patches([lesion_case(0, shape=(20, 20))], {}).draw([0], seed=0)
     with pytest.raises(DatasetError, match="no case to cut"):
         patches([], {})
+
+
+def test_a_case_that_counts_for_several_comes_that_often_in_every_pass():
+    cases = [lesion_case(0), replace(lesion_case(1), repeats=2)]
+    source = patches(cases, tight_boxes(cases))
+    assert len(source) == 3
+    images = source.draw(range(3), seed=4)[0]
+    assert sorted(sum(np.array_equal(one, other) for other in images) for one in images) == [1, 2, 2]

@@ -12,7 +12,8 @@ from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.finishing import mark_done, record_labels
 from napari_medseg.data.forms import update_form
 from napari_medseg.data.tags import effective_tag, implied_tags
-from napari_medseg.data.training_set import training_set
+from napari_medseg.data.training_set import training_set, with_corrected_weight
+from napari_medseg.data.work_log import Outcome, log_work
 from napari_medseg.errors import DatasetError, InputNotFoundError
 from napari_medseg.structures import Case
 from tests.data.folders import INFO, make_cases, write_mask, write_picture
@@ -196,3 +197,18 @@ def edit_row(dataset: Dataset, row: int, cells: dict[str, str]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def test_corrected_cases_of_the_training_split_come_more_often_when_asked(tmp_path: Path) -> None:
+    dataset = tagged(tmp_path, 4)
+    for i, split in enumerate(("train", "train", "val", "train")):
+        dataset.update_case(f"c{i}", revision=2, split=split)
+    corrected = Outcome(kind="labels", pairs={("gland", "background"): 7})
+    for name, outcome in (("c0", corrected), ("c1", Outcome(kind="labels")), ("c2", corrected)):
+        log_work(dataset, name, 5.0, origin="model:net", finished=outcome)
+    cases = training_set(dataset)
+    assert with_corrected_weight(cases, dataset, 1) is cases
+    weighted = with_corrected_weight(cases, dataset, 3).cases
+    assert {case.case: case.repeats for case in weighted} == {"c0": 3, "c1": 1, "c2": 1, "c3": 1}
+    changed = [a.case for a, b in zip(cases.cases, weighted, strict=True) if a.content_hash != b.content_hash]
+    assert changed == ["c0"], "another training is another training"

@@ -148,3 +148,9 @@ def test_what_cannot_be_cut_is_refused_in_a_sentence():
     lost = replace(oct_case(np.zeros((9, 12), np.uint8), name="lost"), load_labels=lambda: None)
     with pytest.raises(DatasetError, match="'lost' has lost its labels"):
         cut([lost])
+
+
+def test_a_case_that_counts_for_several_has_its_windows_that_often_in_a_pass():
+    labels = np.full((10, 16), 3, np.uint8)
+    once, twice = cut([oct_case(labels)]), cut([replace(oct_case(labels), repeats=2)])
+    assert len(twice) == 2 * len(once)

@@ -196,12 +196,14 @@ def _load(
     base: Mapping[str, Any] | None = None,
 ) -> tuple[Scheme, SchemeConfig, TrainingSet]:
     from napari_medseg.data.dataset import Dataset
-    from napari_medseg.data.training_set import training_set
+    from napari_medseg.data.training_set import training_set, with_corrected_weight
 
     known = find_scheme(scheme)
     values = load_json(Path(config_file)) if config_file is not None else base
     config = build_config(known, values=values, profile=profile, assignments=assignments)
-    return known, config, training_set(Dataset.open(data), include_drafts=include_drafts, seed=seed)
+    dataset = Dataset.open(data)
+    cases = training_set(dataset, include_drafts=include_drafts, seed=seed)
+    return known, config, with_corrected_weight(cases, dataset, config.training.corrected_weight)
 
 
 def with_pretraining(

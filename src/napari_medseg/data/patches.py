@@ -116,7 +116,7 @@ class Patches:
             raise DatasetError("There is no case to cut training patches from: finish a case of the training split.")
         self._cases, self._units = tuple(cases), tuple(units)
         # The case or, counted on from these, the unit of every patch of a pass.
-        repeats = [1] * len(cases) + [unit.weight for unit in units]
+        repeats = [case.repeats for case in cases] + [unit.weight for unit in units]
         self._members = np.repeat(np.arange(len(repeats)), repeats)
         self._num_classes = len(classes)
         self._size = size

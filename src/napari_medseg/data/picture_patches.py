@@ -48,12 +48,13 @@ class PicturePatches:
         if not cases:
             raise DatasetError("There is no case to train on: tag a case of the training split and mark it as done.")
         self._cases, self._targets, self._image_of = tuple(cases), tuple(targets), image_of
+        self._members = np.repeat(np.arange(len(self._cases)), [case.repeats for case in self._cases])
         self._size, self._intensity, self._room = size, intensity, cache_bytes
         self._kept: dict[int, npt.NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
-        """Number of cases, i.e. patches of one pass."""
-        return len(self._cases)
+        """Patches of one pass: one of every case, or as many as it comes."""
+        return len(self._members)
 
     def draw(
         self, positions: Sequence[int], seed: int
@@ -72,8 +73,8 @@ class PicturePatches:
         images = np.empty((len(positions), self._intensity.channels, *self._size), np.float32)
         tags = np.empty(len(positions), np.int64)
         for row, position in enumerate(positions):
-            round_number, place = divmod(position, len(self._cases))
-            number = int(np.random.default_rng((seed, _ORDER, round_number)).permutation(len(self._cases))[place])
+            round_number, place = divmod(position, len(self._members))
+            number = int(np.random.default_rng((seed, _ORDER, round_number)).permutation(self._members)[place])
             images[row] = self._picture(number, np.random.default_rng((seed, _FRAME, position)))
             tags[row] = self._targets[number]
         return images, np.full((len(positions), *self._size), NOT_LOOKED_AT, np.uint8), tags

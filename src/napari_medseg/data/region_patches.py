@@ -84,12 +84,13 @@ class RegionPatches:
         self._cases, self._boxes = tuple(cases), boxes
         self._index_of_value = index_of_value
         self._size, self._rule, self._jitter, self._intensity = size, rule, jitter, intensity
+        self._members = np.repeat(np.arange(len(self._cases)), [case.repeats for case in self._cases])
         self._room = cache_bytes
         self._kept: dict[int, _Loaded] = {}
 
     def __len__(self) -> int:
-        """Number of cases, i.e. patches of one pass."""
-        return len(self._cases)
+        """Patches of one pass: one of every case, or as many as it comes."""
+        return len(self._members)
 
     def draw(
         self, positions: Sequence[int], seed: int
@@ -109,8 +110,8 @@ class RegionPatches:
         labels = np.full((len(positions), *self._size), NOT_LOOKED_AT, np.uint8)
         grades = np.empty(len(positions), np.int64)
         for row, position in enumerate(positions):
-            round_number, place = divmod(position, len(self._cases))
-            number = int(np.random.default_rng((seed, _ORDER, round_number)).permutation(len(self._cases))[place])
+            round_number, place = divmod(position, len(self._members))
+            number = int(np.random.default_rng((seed, _ORDER, round_number)).permutation(self._members)[place])
             loaded = self._load(number)
             box = self._choose_box(loaded, np.random.default_rng((seed, _JITTER, position)))
             images[row] = region_pixels(crop(loaded.image, box), self._size, self._intensity)

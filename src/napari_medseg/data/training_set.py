@@ -20,6 +20,7 @@ from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.data.slide_cases import OpenedSlide, open_slide, whole_slide
 from napari_medseg.data.splitting import draw_split, given_splits, group_of
 from napari_medseg.data.tags import effective_tag
+from napari_medseg.data.work_log import corrected_cases
 from napari_medseg.errors import DatasetError, InputNotFoundError
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, Split, TrainingCase, TrainingSet
 
@@ -92,6 +93,28 @@ def _judged(dataset: Dataset, case: Case) -> tuple[Case, _Known]:
         return case, _Known(slide=slide)
     facts = _facts(dataset, case)
     return replace(case, tag=_tag(dataset, case, facts)), _Known(facts=facts)
+
+
+def with_corrected_weight(cases: TrainingSet, dataset: Dataset, times: int) -> TrainingSet:
+    """The cases, of which those to train on come several times a pass where a person corrected a model's proposal.
+
+    Parameters
+    ----------
+    dataset
+        Whose history tells which these are.
+    times
+        How often they come; 1 leaves everything as it is.
+    """
+    if times == 1:
+        return cases
+    corrected = corrected_cases(dataset)
+    weighted = (
+        replace(case, repeats=times, content_hash=_hash_of(case.content_hash, str(times)))
+        if case.split == "train" and case.case in corrected
+        else case
+        for case in cases.cases
+    )
+    return replace(cases, cases=tuple(weighted))
 
 
 def _facts(dataset: Dataset, case: Case) -> LabelFacts | None:

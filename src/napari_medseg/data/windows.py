@@ -141,7 +141,9 @@ class WidthWindows:
         self._kept: dict[int, _Loaded] = {}
         self._read_again = lru_cache(maxsize=4)(self._read)
         self._windows = tuple(
-            window for number in range(len(self._cases)) for window in self._windows_of(number, stride)
+            window
+            for number, case in enumerate(self._cases)
+            for window in self._windows_of(number, stride) * case.repeats
         )
         if not self._windows:
             raise DatasetError("No training case has labels to cut windows from: finish one of the training split.")
