@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_medseg.commands import Result
+from napari_medseg.commands import Result, _asking
 
 if TYPE_CHECKING:
     from napari_medseg.data.dataset import Dataset
@@ -25,6 +25,8 @@ def add_parser(subparsers: Any) -> None:
     check.add_argument("--repair", action="store_true", help="first mend what a crash or an old table left")
     check.add_argument("--duplicates", action="store_true", help="also name nearly equal images of different groups")
     split = _add_action(actions, "split", _split, "draw train, val and test by group into the table")
+    ask = _add_action(actions, "ask", _asking.run, "ask a person to read cases, beside who annotated them first")
+    _asking.add_options(ask)
     export = _add_action(actions, "export", _export, "labels of all finished cases for other programs")
     export.add_argument("--out", required=True, metavar="DIR")
     export.add_argument(
