@@ -203,7 +203,7 @@ def test_paint_is_taken_away_with_not_looked_at(desk, qtbot, tmp_path):
 def test_the_resolution_is_chosen_until_something_is_painted(desk, qtbot):
     viewer, panel, session = desk
     level = panel.slide.level
-    assert level.currentText() == "Paint at 0.5 µm per pixel (20×)"
+    assert level.currentText() == "0.5 µm (20×)"
     level.setCurrentIndex(level.findData(4))
     level.activated.emit(level.currentIndex())
     assert session.open.store.downsample == 4
@@ -212,7 +212,7 @@ def test_the_resolution_is_chosen_until_something_is_painted(desk, qtbot):
     paint(qtbot, viewer, (6000, 7900), (6000, 8100))
     saved(qtbot, session)
     assert not level.isEnabled()
-    assert level.currentText() == "Paint at 1 µm per pixel (10×)"
+    assert level.currentText() == "1 µm (10×)"
     # Another wish does not change what is on disk.
     session.painting_size = 0.25
     session.close_case()

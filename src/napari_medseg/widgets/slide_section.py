@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_medseg.data.slide_window import offered_downsamples, pixel_micrometers
 from napari_medseg.io.slide.facts import OBJECTIVE
@@ -32,12 +32,13 @@ class SlideSection(QWidget):
         self.notice = notice
         self.fold = Fold("Painting window", opened=True)
         self.level = QComboBox()
+        self.level.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.level.setObjectName("painting_level")
         self.level.activated.connect(self._choose_level)
         erase = button("Not looked at", self._take_paint_away, name="paint_not_looked_at")
         erase.setToolTip("Paint with this to say that nobody has looked here; the eraser says: looked at, background")
         self.state = words(faint=True)
-        self.fold.content.addLayout(row(self.level, erase, stretch=self.level))
+        self.fold.content.addLayout(row(QLabel("Paint at"), self.level, erase, stretch=self.level))
         self.fold.content.addWidget(self.state)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -63,11 +64,12 @@ class SlideSection(QWidget):
         is_fixed = slide.is_looked_at()
         self.level.clear()
         for downsample in (now,) if is_fixed else sorted({now, *offered_downsamples(image.spatial_shape)}):
-            self.level.addItem(f"Paint at {level_text(image, downsample)}", downsample)
+            self.level.addItem(level_text(image, downsample), downsample)
         self.level.setCurrentIndex(self.level.findData(now))
         self.level.setEnabled(not is_fixed)
         fixed = "Fixed, because something is painted at this size of pixels"
-        self.level.setToolTip(fixed if is_fixed else "Fixed by the first stroke; finer pixels make a smaller window")
+        chosen = "Size of the pixels that are painted, fixed by the first stroke; finer ones make a smaller window"
+        self.level.setToolTip(fixed if is_fixed else chosen)
 
     def _show_state(self) -> None:
         slide = self._slide()
@@ -99,5 +101,5 @@ class SlideSection(QWidget):
 def level_text(image: Image, downsample: int) -> str:
     """A resolution for people: size of pixels and magnification where the file tells them, e.g. ``1 µm (10×)``."""
     own, power = pixel_micrometers(image), image.metadata.get(OBJECTIVE)
-    text = f"1/{downsample} of the size" if own is None else f"{own * downsample:.3g} µm per pixel"
+    text = f"1/{downsample} of the size" if own is None else f"{own * downsample:.3g} µm"
     return f"{text} ({power / downsample:.3g}×)" if power else text
