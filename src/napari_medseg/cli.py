@@ -27,6 +27,7 @@ COMMANDS = (
     "config",
     "train",
     "predict",
+    "verify",
     "evaluate",
     "compare",
     "models",

@@ -15,6 +15,7 @@ from napari_medseg.api.prediction_item import ItemPredictor, Request
 from napari_medseg.api.prediction_table import Table
 from napari_medseg.api.regions import parse_region
 from napari_medseg.api.slides import parse_tissue
+from napari_medseg.api.tracing import Tracer
 from napari_medseg.data.naming import stem_of
 from napari_medseg.errors import ConfigError, InputNotFoundError, MedsegError
 from napari_medseg.io import image_files, read
@@ -51,7 +52,8 @@ def predict_files(
     """Predict files and folders of images into a folder.
 
     A faulty input becomes a row with its error and the others go on. Every input adds its row to ``predictions.csv``
-    when it is finished, so that an interrupted run leaves what it did.
+    when it is finished, so that an interrupted run leaves what it did; ``<name>-trace.json`` tells what its labels
+    depend on (`napari_medseg.api.tracing`).
 
     Parameters
     ----------
@@ -112,6 +114,7 @@ def predict_files(
     items = [Item(*each) for each in zip(range(len(files)), files, _unique_names(files), strict=True)]
     _refuse_other_axes(files, request.region, kind, series)
     wanted = {"device": device, "precision": precision, "threads": threads}
+    report = Tracer(request, wanted, report)
     if scheduler is not None:
         rows = _on_cluster(request, items, scheduler, wanted, report)
     elif workers > 1:
