@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from napari_medseg.api.measuring import MeasureOptions, measure
     from napari_medseg.api.models import list_models, promote_model, roll_back_model
     from napari_medseg.api.next_label import next_cases
-    from napari_medseg.api.prediction import LoadedModel, bundled_model, load_model, predict
+    from napari_medseg.api.prediction import LoadedModel, as_image, bundled_model, load_model, predict
     from napari_medseg.api.prediction_files import predict_files
     from napari_medseg.api.quality import calibrate_quality, expected_quality
+    from napari_medseg.api.refining import StrokeCorrector
     from napari_medseg.api.reports import write_report
     from napari_medseg.api.reproduction import reproduce
     from napari_medseg.api.slides import SlideOptions, predict_slide
@@ -51,6 +52,8 @@ _HOMES = {
     "promote_model": "napari_medseg.api.models",
     "roll_back_model": "napari_medseg.api.models",
     "next_cases": "napari_medseg.api.next_label",
+    "StrokeCorrector": "napari_medseg.api.refining",
+    "as_image": "napari_medseg.api.prediction",
     "reproduce": "napari_medseg.api.reproduction",
     "write_report": "napari_medseg.api.reports",
 }
@@ -59,6 +62,8 @@ __all__ = [
     "LoadedModel",
     "MeasureOptions",
     "SlideOptions",
+    "StrokeCorrector",
+    "as_image",
     "bundled_model",
     "calibrate_quality",
     "compare",

@@ -13,6 +13,7 @@ from napari_medseg.structures import Box, Image, MaskClass, TrainingCase
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,9 @@ class Predictor:
         How probable a tag must be to be believed; None where nothing was set.
     marks_region
         Whether the network draws nothing: its labels are the region that it judged, with the value of its tag.
+    segmenter
+        The network whose last convolution gives the mask logits, on its device; what that convolution reads are the
+        features by which corrections spread. None where there is none.
     """
 
     window: tuple[int, ...]
@@ -102,6 +106,7 @@ class Predictor:
     graded: bool = False
     sure_from: float | None = None
     marks_region: bool = False
+    segmenter: nn.Module | None = None
 
     def grid(self, image: Image) -> Grid:
         """How an image is cut into windows."""

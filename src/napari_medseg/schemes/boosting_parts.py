@@ -312,4 +312,5 @@ def make_predictor(
         windows=config.windows,
         overlapping=True,
         grid_of=grid_of,
+        segmenter=network,
     )

@@ -142,4 +142,5 @@ def make_predictor(
         attend=None if kind == "region" else attention_of_grade(network, temperature or 1.0),
         calibrated=temperature is not None,
         graded=kind != "region",
+        segmenter=None if kind == "grade" else network,
     )

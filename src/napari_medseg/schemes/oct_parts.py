@@ -296,6 +296,7 @@ def make_predictor(
         tags=(),
         windows=config.windows,
         grid_of=grid_of,
+        segmenter=network,
     )
 
 

@@ -280,4 +280,5 @@ def make_predictor(
         classes=classes if segmenter is not None else (),
         tags=tags if classifier is not None else (),
         windows=config.windows,
+        segmenter=segmenter,
     )
