@@ -68,7 +68,10 @@ def _add_import(actions: Any) -> None:
     parser.add_argument("source", metavar="SOURCE")
     parser.add_argument("--out", required=True, metavar="DATASET")
     parser.add_argument(
-        "--format", metavar="F", help="folders (default), folders-per-class (a sub-folder per tag), nnunet or coco"
+        "--format",
+        metavar="F",
+        help="folders (default), folders-per-class (a sub-folder per tag), nnunet, coco; "
+        "geojson (QuPath), asap, imagescope: a file of contours per image, of the same name",
     )
     parser.add_argument("--images", metavar="SUB", help="folder of the images inside SOURCE")
     parser.add_argument("--masks", metavar="SUB", help="folder of the masks inside SOURCE; of coco: its JSON")

@@ -70,7 +70,7 @@ def slide_image(dataset: Dataset, case: Case) -> Image | None:
     if case.region or dataset.info.kind not in _KINDS or _is_known_as_picture(dataset.image_path(case)):
         return None
     image = dataset.read_image(case)
-    if is_slide(image) and (_is_large(image) or _has_slide_labels(dataset, case)):
+    if is_slide(image) and (is_large(image) or _has_slide_labels(dataset, case)):
         return image
     if not is_slide(image) and image.path is not None:
         _remember_picture(image.path)
@@ -157,7 +157,8 @@ def _hash_of(*parts: str) -> str:
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def _is_large(image: Image) -> bool:
+def is_large(image: Image) -> bool:
+    """Whether a slide is worked on as one, unless it was drawn on as a picture."""
     return len(image.levels) > 1 or math.prod(image.spatial_shape) > _SMALL_PIXELS
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import FILE_NAME
+from napari_medseg.data.importing.annotations import plan_annotations
 from napari_medseg.data.importing.coco import plan_coco
 from napari_medseg.data.importing.folders import images_and_masks, plan_folders
 from napari_medseg.data.importing.nnunet import is_nnunet, plan_nnunet
@@ -34,6 +35,10 @@ FORMATS: Mapping[str, Planner] = {
     "folders-per-class": plan_folders_per_class,
     "nnunet": plan_nnunet,
     "coco": plan_coco,
+    # One planner: what a file is, is told from what is in it.
+    "geojson": plan_annotations,
+    "asap": plan_annotations,
+    "imagescope": plan_annotations,
 }
 
 

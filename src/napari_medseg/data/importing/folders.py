@@ -72,6 +72,17 @@ def images_and_masks(folder: Path, options: Options) -> tuple[list[Path], list[P
     return [file for file in files if file not in masks], [file for file in files if file in masks]
 
 
+def images_in(folder: Path, options: Options) -> list[Path]:
+    """Image files of a folder with the options' sub-folder, or the usual one.
+
+    Raises
+    ------
+    InputNotFoundError, ReadError
+        The sub-folder that was named does not exist, or there is no image.
+    """
+    return _files_in(_image_folder(folder, options))
+
+
 def _image_folder(folder: Path, options: Options) -> Path:
     return _sub_folder(folder, options.images, IMAGE_FOLDERS) or folder
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.data.naming import stem_of
+from napari_medseg.data.slide_contours import SlideContours
 from napari_medseg.data.table import Table, read_table
 from napari_medseg.errors import DatasetError, InputNotFoundError
 
@@ -44,11 +45,15 @@ class DrawnMask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCase:
-    """A case that is to be made: image file, mask and the cells that are known."""
+    """A case that is to be made: image file, mask and the cells that are known.
+
+    Where there are `contours`, the mask is what they become on a picture; on a whole slide they stay what they are.
+    """
 
     case: str
     image: Path
     mask: Path | DrawnMask | None = None
+    contours: SlideContours | None = None
     cells: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -22,10 +22,13 @@ from napari_medseg.data.layers import surfaces_of_layers, with_structure_colors
 from napari_medseg.data.making import made_at_once, refuse_full_folder
 from napari_medseg.data.rows import COLUMNS
 from napari_medseg.data.scan_columns import SCAN_COLUMNS, check_laterality, parse_spacing, with_spacing
+from napari_medseg.data.slide_cases import is_large
+from napari_medseg.data.slide_contours import contours_path
 from napari_medseg.data.table import Table
 from napari_medseg.errors import MedsegError
 from napari_medseg.io import read, write_labels
 from napari_medseg.io.plausibility import implausible_spacing
+from napari_medseg.io.slide.facts import is_slide
 from napari_medseg.structures import DatasetInfo, Image, Kind, Progress
 
 
@@ -97,7 +100,7 @@ def _look(cases: Sequence[PlannedCase], kind: Kind, resample: bool, say: Say, pr
             for doubt in implausible_spacing(image).values():
                 doubts.setdefault(doubt, []).append(case.image.name)
             values: frozenset[int] = frozenset()
-            if case.mask is not None:
+            if case.mask is not None and not _keeps_contours(case, image):
                 labels, told = mask_on_image(case.mask, image, resample=resample)
                 values = frozenset(value for band in bands(labels) for value in values_in(band))
                 if told:
@@ -145,7 +148,9 @@ def _write(
     for number, (case, found) in enumerate(zip(cases, seen, strict=True)):
         progress(len(cases) + number, 2 * len(cases), f"Writing {case.case}")
         label = ""
-        if case.mask is not None:
+        if case.contours is not None and _keeps_contours(case, found.image):
+            case.contours.write(contours_path(folder / "labels", case.case))
+        elif case.mask is not None:
             mask, _ = mask_on_image(case.mask, found.image, resample=resample)
             path = naming.free_path(folder / "labels", case.case, ".tif")
             labels = np.concatenate([values.convert(band) for band in bands(mask)])
@@ -163,8 +168,15 @@ def _write(
     write_info(folder, info)
 
 
+def _keeps_contours(case: PlannedCase, image: Image) -> bool:
+    """Whether contours of a case are drawn on as such: a label image of a whole slide would be huge."""
+    return case.contours is not None and is_slide(image) and is_large(image)
+
+
 def _row(case: PlannedCase, out: Path, label: str) -> dict[str, str]:
-    known = bool(label or case.cells.get("tag") or case.cells.get("grade"))
+    known = bool(
+        label or (case.contours and case.contours.contours) or case.cells.get("tag") or case.cells.get("grade")
+    )
     return {
         **dict.fromkeys(COLUMNS, ""),
         **case.cells,
