@@ -8,6 +8,7 @@ to exactly the pixels that resampling the whole image would give, so that neighb
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ def choose_level(image: Image, shape: tuple[int, ...]) -> int:
     return fitting[-1] if fitting else 0
 
 
+# Windows lie in rows and columns: those of one row share their weights along y, those of one column along x.
+@lru_cache(maxsize=256)
 def triangle_weights(size: int, target: int, start: int, stop: int) -> tuple[csr_array, int, int]:
     """Linear resampling of an axis, with a support that widens when shrinking (no aliasing).
 
