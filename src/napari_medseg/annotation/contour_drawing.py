@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.annotation.contour_editing import cut_out, overlaps, parts_of_ring, united, with_parts
+from napari_medseg.data.contour_classes import renamed
 from napari_medseg.data.slide_contours import SlideContours
 from napari_medseg.errors import AnnotationError
 from napari_medseg.io.contour_file import Contour, Part
@@ -107,6 +108,15 @@ class ContourDrawing:
         """Take contours away."""
         self._replace({c.id: None for c in self._present.contours if c.id in ids})
 
+    def rename_class(self, old: str, new: str) -> None:
+        """Follow a class's new name, in all steps that can be undone too."""
+        self._present = _with_class_renamed(self._present, old, new)
+        for steps in (self._done, self._undone):
+            before = list(steps)
+            steps.clear()
+            steps.extend(_with_class_renamed(step, old, new) for step in before)
+        self._on_change()
+
     def undo(self) -> bool:
         """Take the last act back; whether there was one."""
         if not self._done:
@@ -150,3 +160,7 @@ class ContourDrawing:
         self._undone.clear()
         self._present = contours
         self._on_change()
+
+
+def _with_class_renamed(contours: SlideContours, old: str, new: str) -> SlideContours:
+    return replace(contours, contours=tuple(renamed(contour, old, new) for contour in contours.contours))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_medseg.data.dataset_file import next_class_color
-from napari_medseg.data.slide_contours import REGION, SlideContours
+from napari_medseg.data.slide_contours import SlideContours
 from napari_medseg.errors import DatasetError
 from napari_medseg.io.contour_file import Contour
 from napari_medseg.structures import DatasetInfo, MaskClass
@@ -45,23 +45,23 @@ def with_classes_of(info: DatasetInfo, contours: Iterable[Contour]) -> DatasetIn
     return info
 
 
-def rename_class_in(path: Path, old: str, new: str) -> bool:
-    """Give the contours of a class in a file its new name, derived classes too; whether there were any.
+def rename_class_of_contours(labels_folder: Path, old: str, new: str) -> None:
+    """Give the contours of a class on all slides its new name, and those of classes that derive from it.
 
     Raises
     ------
     ReadError, WriteError
-        The file cannot be read or written.
+        A file cannot be read or written; those before it are done.
     """
-    found = SlideContours.read(path)
-    changed = tuple(_renamed(contour, old, new) for contour in found.contours)
-    if old == REGION or changed == found.contours:
-        return False
-    replace(found, contours=changed).write(path)
-    return True
+    for path in sorted(labels_folder.glob("*.geojson")):
+        found = SlideContours.read(path)
+        changed = tuple(renamed(contour, old, new) for contour in found.contours)
+        if any(now is not before for now, before in zip(changed, found.contours, strict=True)):
+            replace(found, contours=changed).write(path)
 
 
-def _renamed(contour: Contour, old: str, new: str) -> Contour:
+def renamed(contour: Contour, old: str, new: str) -> Contour:
+    """A contour with the new name of its class; itself where it is of another one."""
     if contour.class_name == old:
         return replace(contour, class_names=(new,))
     if contour.class_names[:1] == (old,):

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from napari_medseg.data.contour_classes import renamed
 from napari_medseg.data.slide_contours import SlideContours
 from napari_medseg.io.contour_file import Contour, feature_text, write_features
 
@@ -65,6 +66,11 @@ class ContourSheet:
         else:
             merged = self.found
         return replace(self, drawn=(*self.drawn, *drawn), found=merged, places=places), drawn
+
+    def with_class_renamed(self, old: str, new: str) -> ContourSheet:
+        """The sheet with the new name of a class among what was found."""
+        found = tuple(renamed(contour, old, new) for contour in self.found.contours)
+        return replace(self, found=replace(self.found, contours=found))
 
     def write(self, path: Path, drawn: Sequence[Contour]) -> None:
         """Write what was found with what is drawn now; raises `WriteError`."""

@@ -30,9 +30,11 @@ from napari_medseg.data.label_store import LabelStore
 from napari_medseg.data.locking import FileLock
 from napari_medseg.data.rows import COLUMNS, case_of_row, checked_cells, parse_region
 from napari_medseg.data.scan_columns import completed, parse_series, scan_cell
+from napari_medseg.data.slide_drawings import slide_drawings
 from napari_medseg.data.slide_master import SlideMaster
 from napari_medseg.data.splitting import FRACTIONS, split_by_group
 from napari_medseg.data.table import Table
+from napari_medseg.data.tile_tags import rename_tag_of_tiles
 from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError, ReviewedError, WriteError
 from napari_medseg.structures import Case, DatasetInfo, Image
 
@@ -192,7 +194,8 @@ class Dataset:
             self._info = renamed
 
     def rename_tag_cells(self, lock: FileLock, old: str, new: str) -> None:
-        """Give the rows that have a tag another one, under the table's lock; raises as `rename_tag`."""
+        """Give the rows, and tiles, that have a tag another one, under the table's lock; raises as `rename_tag`."""
+        rename_tag_of_tiles(self.labels_folder, old, new)
         table, changes = self._rows.table, []
         for row, cell in enumerate(table.column("tag")):
             if cell.strip() == old:
@@ -329,7 +332,8 @@ class Dataset:
             if case.revision != revision:
                 raise ConflictError(_conflict_text(case))
             before = {name: table.cell(row, name) for name in table.columns}
-            drawn = [*self._labels.of(case), *(p for p in [self.boundary_store(case).path] if p.exists())]
+            drawn = [*self._labels.of(case), *slide_drawings(self.labels_folder, case.case)]
+            drawn += [path for path in [self.boundary_store(case).path] if path.exists()]
             removed = self.history.change(case_id, "remove", before=before, revision=revision)
             self._rows.write(lock, table.without_row(row), [removed])
             trash = self.path / "history" / "trash"

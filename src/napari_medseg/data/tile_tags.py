@@ -12,6 +12,7 @@ from napari_medseg.errors import DatasetError
 from napari_medseg.io.atomic import replacing
 from napari_medseg.structures import Box
 
+_ENDING = "-tiles.csv"
 COLUMNS = ("y0", "y1", "x0", "x1", "tag")
 
 
@@ -25,7 +26,7 @@ class TileTag:
 
 def tags_path(labels_folder: Path, case_id: str) -> Path:
     """Where the tile tags of a case lie; the file need not exist."""
-    return labels_folder / f"{file_name(case_id)}-tiles.csv"
+    return labels_folder / f"{file_name(case_id)}{_ENDING}"
 
 
 def read_tile_tags(path: Path) -> tuple[TileTag, ...]:
@@ -65,3 +66,11 @@ def write_tile_tags(path: Path, tags: Iterable[TileTag]) -> None:
     rows = [(*(str(edge) for side in tile.box for edge in side), tile.tag) for tile in tags]
     with replacing(path) as temporary:
         temporary.write_bytes(render_table(Table(columns=COLUMNS, rows=tuple(rows))))
+
+
+def rename_tag_of_tiles(labels_folder: Path, old: str, new: str) -> None:
+    """Give the tiles of all cases that have a tag another one; raises `DatasetError` or `WriteError`."""
+    for path in sorted(labels_folder.glob(f"*{_ENDING}")):
+        tags = read_tile_tags(path)
+        if any(tile.tag == old for tile in tags):
+            write_tile_tags(path, [TileTag(tile.box, new if tile.tag == old else tile.tag) for tile in tags])

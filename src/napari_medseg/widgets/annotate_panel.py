@@ -10,6 +10,7 @@ import napari
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QScrollArea, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
+from napari_medseg.data.contour_classes import rename_class_of_contours
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import next_class_color, next_tag_color, with_class_renamed
 from napari_medseg.data.readings import rename_tag
@@ -33,7 +34,7 @@ from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.shortcuts import install_shortcuts, key_of, set_tag
 from napari_medseg.widgets.slide_section import SlideSection
 from napari_medseg.widgets.tag_buttons import TagButtons
-from napari_medseg.widgets.tiles_section import TilesSection
+from napari_medseg.widgets.tiles_section import TilesSection, slide_of
 from napari_medseg.widgets.ultrasound_section import UltrasoundSection
 from napari_medseg.widgets.volume_section import VolumeSection
 from napari_medseg.widgets.window import real_viewer
@@ -310,9 +311,14 @@ class AnnotatePanel(QWidget):
     def _rename_tag(self, old: str, new: str) -> None:
         dataset = self.session.dataset
         if dataset is not None:
+            slide = slide_of(self.session)
+            if slide is not None:
+                slide.tiles.flush()
             rename_tag(dataset, old, new)
             if self.session.open is not None:
                 self.session.open.follow_row()
+            if slide is not None:
+                slide.tiles.rename(old, new)
             self.session.dataset_changed.emit(dataset)
 
     @shown_errors
@@ -332,7 +338,14 @@ class AnnotatePanel(QWidget):
     def _rename(self, value: int, name: str) -> None:
         info = self._info()
         old = next(c.name for c in info.classes if c.value == value)
+        slide, dataset = slide_of(self.session), self.session.dataset
+        if slide is not None:
+            slide.contours.flush()
         self._set_info(with_class_renamed(info, old, name))
+        if dataset is not None:
+            rename_class_of_contours(dataset.labels_folder, old, name)
+        if slide is not None:
+            slide.contours.rename_class(old, name)
 
     @shown_errors
     def _recolor(self, value: int, color: str) -> None:

@@ -192,6 +192,14 @@ class SlideContoursTool(QObject):
         self.picture.restyle(self._classes(), self._hidden())
         self._show_look()
 
+    def rename_class(self, old: str, new: str) -> None:
+        """Follow a class's new name, after that of the file's contours was changed."""
+        self.contours.look_again()
+        self.saving.trust_file()
+        self._sheet = self._sheet.with_class_renamed(old, new)
+        self.drawing.rename_class(old, new)
+        self._show_found()
+
     def add(self, contours: Sequence[Contour]) -> None:
         """Take contours of a file in, above all others; those to draw on as one step that can be undone.
 

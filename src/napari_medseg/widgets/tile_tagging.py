@@ -79,6 +79,8 @@ class TileTagging(QObject):
         self._tags = tags
         self._name = name
         self._values: dict[str, int] = {}
+        #: Tags in the file that are on no tile of the grid.
+        self._left: tuple[TileTag, ...] = ()
         #: Why the file, or the side of tiles, could not be read; empty otherwise.
         self.trouble = ""
         self.saving = FileSaving(path, self._prepare, kept, what="Tile tags", parent=self)
@@ -149,6 +151,14 @@ class TileTagging(QObject):
             self._add_layers(())
             if was_in_hand:
                 self.start()
+
+    def rename(self, old: str, new: str) -> None:
+        """Follow a tag's new name, after that of the file's tiles was changed."""
+        self.saving.trust_file()
+        self._values = {new if name == old else name: value for name, value in self._values.items()}
+        self._left = tuple(TileTag(tile.box, new if tile.tag == old else tile.tag) for tile in self._left)
+        self.chosen = new if self.chosen == old else self.chosen
+        self.restyle()
 
     def restyle(self) -> None:
         """Follow a change of the tags' names and colours."""

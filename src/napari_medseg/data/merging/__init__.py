@@ -16,6 +16,7 @@ from napari_medseg.data.making import made_at_once, refuse_full_folder
 from napari_medseg.data.merging.info import NamedInfo, Say, merged_info, surface_names
 from napari_medseg.data.merging.labels import check_labels, copy_boundaries, copy_form, copy_labels, value_table
 from napari_medseg.data.rows import COLUMNS, case_of_row
+from napari_medseg.data.slide_drawings import copy_slide_drawings
 from napari_medseg.data.splitting import given_splits
 from napari_medseg.data.table import Table
 from napari_medseg.errors import DatasetError, MedsegError
@@ -167,6 +168,7 @@ def _write(planned: Sequence[_Planned], out: Path, info: DatasetInfo, progress: 
             label = copy_labels(dataset, case, folder, new_id, values[id(dataset)], info.classes)
             copy_boundaries(dataset, case, folder, new_id, surfaces[id(dataset)])
             copy_form(dataset, case, folder, new_id)
+            copy_slide_drawings(dataset.labels_folder, case.case, folder / "labels", new_id)
             rows.append({**entry.row, "label": label})
         history = History(folder / "history", author_name())
         history.write(*(history.change(row["case"], "add", after=row, revision=1) for row in rows))
