@@ -57,10 +57,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One replay."""
+    """The replays of one seed on one data set, which share the first training."""
 
     dataset: str
-    strategy: str
+    strategies: tuple[str, ...]
     seed: int
 
 
@@ -130,46 +130,70 @@ def _case(case: str, group: str, pixels: npt.NDArray[np.uint8], labels: npt.NDAr
     )
 
 
-def replay(task: Task, options: Options) -> dict[str, Any]:
-    """Run one replay: the Dice on the test images after every round."""
-    from napari_medseg.inference.impressions import impression_of
-    from napari_medseg.inference.ranking import rank
-
-    began = time.perf_counter()
+def replays(task: Task, options: Options) -> list[dict[str, Any]]:
+    """Run the replays of a seed: for each strategy the Dice on the test images after every round."""
     info, cases = load(options.folder, task.dataset)
     rng = np.random.default_rng(task.seed)
     test, pool = _held_out(cases, rng)
-    labelled = [int(i) for i in rng.permutation(len(pool))[: options.start]]
-    scores, chosen = [], [pool[i].case for i in labelled]
-    for number in range(options.rounds + 1):
-        model = train_segmenter(info, [pool[i] for i in labelled], task.seed * 100 + number, options)
-        scores.append({"labelled": len(labelled), "dice": _dice(model, test)})
-        if number == options.rounds:
-            break
-        rest = [i for i in range(len(pool)) if i not in labelled]
-        impressions = [
-            impression_of(
-                model.predictor,
-                pool[i].load_image(),
-                model.compute,
-                case=pool[i].case,
-                group=pool[i].group,
-                second_opinion=task.strategy == "disagreement",
-            )
-            for i in rest
-        ]
-        ranked = rank(
-            impressions,
-            task.strategy,
-            class_names=[c.name for c in model.predictor.classes],
-            progress=number / max(1, options.rounds - 1),
-            seed=task.seed * 1000 + number,
+    start = [int(i) for i in rng.permutation(len(pool))[: options.start]]
+    first = train_segmenter(info, [pool[i] for i in start], task.seed * 100, options)
+    first_dice = _dice(first, test)
+    rows = []
+    for strategy in task.strategies:
+        began = time.perf_counter()
+        labelled, model = list(start), first
+        scores = [{"labelled": len(labelled), "dice": first_dice}]
+        for number in range(options.rounds):
+            labelled += _chosen(model, pool, labelled, strategy, number, task.seed, options)
+            model = train_segmenter(info, [pool[i] for i in labelled], task.seed * 100 + number + 1, options)
+            scores.append({"labelled": len(labelled), "dice": _dice(model, test)})
+        rows.append(
+            {
+                "dataset": task.dataset,
+                "strategy": strategy,
+                "seed": task.seed,
+                "scores": scores,
+                "chosen": [pool[i].case for i in labelled],
+                "test": len(test),
+                "seconds": time.perf_counter() - began,
+            }
         )
-        names = [each.case for each in ranked[: options.step]]
-        chosen += names
-        labelled += [i for i in rest if pool[i].case in names]
-    seconds = time.perf_counter() - began
-    return {**_named(task), "scores": scores, "chosen": chosen, "test": len(test), "seconds": seconds}
+    return rows
+
+
+def _chosen(
+    model: Any,
+    pool: Sequence[TrainingCase],
+    labelled: Sequence[int],
+    strategy: Any,
+    number: int,
+    seed: int,
+    options: Options,
+) -> list[int]:
+    """The images of the pool that a strategy has labelled next."""
+    from napari_medseg.inference.impressions import impression_of
+    from napari_medseg.inference.ranking import rank
+
+    rest = [i for i in range(len(pool)) if i not in labelled]
+    impressions = [
+        impression_of(
+            model.predictor,
+            pool[i].load_image(),
+            model.compute,
+            case=str(i),
+            group=pool[i].group,
+            second_opinion=strategy == "disagreement",
+        )
+        for i in rest
+    ]
+    ranked = rank(
+        impressions,
+        strategy,
+        class_names=[c.name for c in model.predictor.classes],
+        progress=number / max(1, options.rounds - 1),
+        seed=seed * 1000 + number,
+    )
+    return [int(each.case) for each in ranked[: options.step]]
 
 
 def _held_out(cases: Sequence[TrainingCase], rng: np.random.Generator) -> tuple[list[TrainingCase], list[TrainingCase]]:
@@ -219,19 +243,15 @@ def _dice(model: Any, cases: Sequence[TrainingCase]) -> float:
     return float(metrics.mean_of_defined(metrics.counts_to_scores(counts)["dice"]))
 
 
-def _named(task: Task) -> dict[str, Any]:
-    return {"dataset": task.dataset, "strategy": task.strategy, "seed": task.seed}
-
-
-def _run(work: tuple[Task, Options, float]) -> dict[str, Any] | None:
-    """In a process of the pool; None when the time is up before the start."""
+def _run(work: tuple[Task, Options, float]) -> list[dict[str, Any]]:
+    """In a process of the pool; nothing when the time is up before the start."""
     task, options, deadline = work
     if time.time() > deadline:
-        return None
+        return []
     import torch
 
     torch.set_num_threads(1)
-    return replay(task, options)
+    return replays(task, options)
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -292,14 +312,14 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=STRATEGIES)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=1, help="replays at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--start", type=int, default=4, help="images labelled at first")
     parser.add_argument("--step", type=int, default=4, help="images labelled in each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=250, help="optimiser steps of every training")
     parser.add_argument("--width", type=int, default=16, help="channels of the network's finest level")
-    parser.add_argument("--minutes", type=float, default=60.0, help="start no replay after so many minutes")
+    parser.add_argument("--minutes", type=float, default=600.0, help="start no seed after so many minutes")
     parser.add_argument("--out", type=Path, help="JSON with every replay, rewritten as they end")
     args = parser.parse_args()
     if args.prepare is not None:
@@ -315,22 +335,24 @@ def main() -> None:
         width=args.width,
         size=max(32, args.side // 32 * 32),
     )
+    strategies = tuple(dict.fromkeys((BASELINE, *args.strategies)))
     # Seed by seed, so that what is done when time is up can be paired.
     tasks = [
-        Task(dataset=dataset, strategy=strategy, seed=seed)
+        Task(dataset=dataset, strategies=strategies, seed=seed)
         for seed in range(args.seeds)
         for dataset in args.datasets
-        for strategy in args.strategies
     ]
     deadline = time.time() + 60 * args.minutes
     rows: list[dict[str, Any]] = []
     with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
-        for row in pool.imap_unordered(_run, [(task, options, deadline) for task in tasks]):
-            if row is None:
-                continue
-            rows.append(row)
-            dice = " ".join(f"{each['dice']:.3f}" for each in row["scores"])
-            print(f"{row['dataset']} {row['strategy']} seed {row['seed']}: {dice} ({row['seconds']:.0f} s)", flush=True)
+        for found in pool.imap_unordered(_run, [(task, options, deadline) for task in tasks]):
+            rows += found
+            for row in found:
+                dice = " ".join(f"{each['dice']:.3f}" for each in row["scores"])
+                print(
+                    f"{row['dataset']} {row['strategy']} seed {row['seed']}: {dice} ({row['seconds']:.0f} s)",
+                    flush=True,
+                )
             if args.out is not None:
                 settings = {key: str(value) for key, value in vars(args).items()}
                 args.out.write_text(

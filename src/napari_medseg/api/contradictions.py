@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_medseg.api.evaluation import in_values_of_model
 from napari_medseg.api.prediction import LoadedModel, load_model
-from napari_medseg.data.contradictions import Contradiction, confirmed_keys, contradictions, facts_of, key_of
+from napari_medseg.data.contradictions import Contradiction, confirmed_keys, contradictions, facts_of, key_of, state_of
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.training_set import training_set
 from napari_medseg.data.whole_slides import pictures_of
@@ -116,11 +116,12 @@ def against_model(dataset: Dataset, case: TrainingCase, model: LoadedModel) -> I
     drawn = bool(predictor.classes) and not predictor.marks_region
     prediction = predict(predictor, image, region=region, probabilities=drawn, compute=model.compute)
     row = dataset.case(case.case)
-    facts = facts_of(dataset, row)
+    state = state_of((row, facts_of(dataset, row)))
 
     def made(kind: Any, text: str, strength: float) -> Contradiction:
-        key = key_of(row, facts, kind, text.partition(" (")[0])
-        return Contradiction(case=case.case, kind=kind, text=text, strength=strength, key=key)
+        # Without figures, which another training of the same model would change a little.
+        key = key_of(kind, state, text.partition(" (")[0])
+        return Contradiction(case=case.case, kind=kind, text=text, strength=strength, state=state, key=key)
 
     said = case.tag if not predictor.graded else _grade(dataset, case)
     if prediction.tag is not None and said is not None and said in predictor.tags:

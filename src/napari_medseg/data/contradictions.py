@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.dataset_file import EMPTY
@@ -51,8 +51,10 @@ class Contradiction:
         The other case of a pair; empty where there is none.
     strength
         How sure it is that something is wrong, 0..1; what the labels themselves say is 1.
+    state
+        Of the tags, grades and labels of the case and its twin: changes when they do.
     key
-        Changes with the case's tag, grade and labels.
+        Tells it from others; changes with `state`.
     """
 
     case: str
@@ -60,6 +62,7 @@ class Contradiction:
     text: str
     other: str = ""
     strength: float = 1.0
+    state: str = ""
     key: str = ""
 
 
@@ -110,10 +113,37 @@ def facts_of(dataset: Dataset, case: Case) -> LabelFacts | None:
         return None
 
 
-def key_of(case: Case, facts: LabelFacts | None, kind: Kind, other: str = "") -> str:
-    """What tells whether a contradiction is still the one that somebody confirmed."""
-    parts = [kind, case.case, case.tag, case.grade, facts.pixel_hash if facts is not None else "", other]
+def state_of(*cases: tuple[Case, LabelFacts | None]) -> str:
+    """What the labels of cases are, as a hash."""
+    return _hash([[case.case, case.tag, case.grade, facts.pixel_hash if facts else ""] for case, facts in cases])
+
+
+def key_of(kind: Kind, state: str, detail: str = "") -> str:
+    """What tells whether a contradiction is still the one that somebody confirmed; `detail` parts several of a kind."""
+    return _hash([kind, state, detail])
+
+
+def _hash(parts: list[Any]) -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
+
+
+def unresolved(dataset: Dataset, asked: Sequence[Contradiction]) -> list[Contradiction]:
+    """Those of some contradictions that what is on disk does not resolve.
+
+    What tag and drawing of one case say is looked at anew. What a twin or a model contradicted counts as resolved once
+    the tag, the grade or the labels of the case, or its twin's, are others than they were.
+    """
+    present = {case.case: case for case in dataset.cases}
+    known = [each for each in asked if {each.case, each.other or each.case} <= present.keys()]
+    now = {(each.case, each.kind) for each in contradictions(dataset, cases={each.case for each in known})}
+    still = []
+    for each in known:
+        names = (each.case, each.other) if each.other else (each.case,)
+        state = state_of(*((present[name], facts_of(dataset, present[name])) for name in names))
+        alone = each.kind in ("drawn", "empty", "divided")
+        if (each.case, each.kind) in now if alone else each.state == state:
+            still.append(each)
+    return still
 
 
 def _of_case(case: Case, facts: LabelFacts | None, dataset: Dataset) -> Iterator[Contradiction]:
@@ -144,7 +174,8 @@ def _demanding(info: DatasetInfo) -> set[str]:
 
 
 def _made(case: Case, facts: LabelFacts | None, kind: Kind, text: str) -> Contradiction:
-    return Contradiction(case=case.case, kind=kind, text=text, key=key_of(case, facts, kind))
+    state = state_of((case, facts))
+    return Contradiction(case=case.case, kind=kind, text=text, state=state, key=key_of(kind, state))
 
 
 def _of_duplicates(
@@ -171,15 +202,15 @@ def _of_duplicates(
         difference = _difference(first, second, facts, dataset.info)
         if difference:
             text = f"Its image is nearly that of '{second.case}' (correlation {likeness:.3f}), but {difference}."
-            other_facts = facts.get(second.case)
-            other = f"{second.case} {second.tag} {second.grade} {other_facts.pixel_hash if other_facts else ''}"
+            state = state_of((first, facts.get(first.case)), (second, facts.get(second.case)))
             yield Contradiction(
                 case=first.case,
                 kind="duplicates",
                 text=text,
                 other=second.case,
                 strength=likeness,
-                key=key_of(first, facts.get(first.case), "duplicates", other),
+                state=state,
+                key=key_of("duplicates", state),
             )
 
 

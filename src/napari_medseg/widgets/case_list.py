@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QRect, QSize, QSortFilterProxyModel, Qt
@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QPainter, QPalette, QPen
 from qtpy.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from napari_medseg.structures import Case, TagClass
+from napari_medseg.widgets.queue import Queue
 from napari_medseg.widgets.thumbnails import ThumbnailLoader
 
 #: Colour and sign of each status; signs differ, so that nothing depends on telling colours apart.
@@ -85,6 +86,19 @@ class CaseFilter(QSortFilterProxyModel):
         self._text = ""
         self._status = ""
         self._source = ""
+        self._queue: Queue | None = None
+
+    def set_queue(self, queue: Queue | None) -> None:
+        """Put cases in the order of a queue, those outside of it last or not at all; None: in that of the table."""
+        self._queue = queue
+        self.invalidate()
+        self.sort(0 if queue is not None else -1)
+
+    def lessThan(self, left: QModelIndex, right: QModelIndex) -> bool:
+        """Whether a case stands before another one in the queue."""
+        ranks = self._queue.ranks if self._queue is not None else {}
+        places = [(ranks.get(index.data(CASE_ROLE).case, len(ranks)), index.row()) for index in (left, right)]
+        return places[0] < places[1]
 
     def set_text(self, text: str) -> None:
         """Keep cases that hold every word of a text, small or capital."""
@@ -109,6 +123,8 @@ class CaseFilter(QSortFilterProxyModel):
         case: Case = model.index(source_row, 0, source_parent).data(CASE_ROLE)
         if (self._status and case.status != self._status) or (self._source and case.source != self._source):
             return False
+        if self._queue is not None and self._queue.alone and case.case not in self._queue.ranks:
+            return False
         words = " ".join((case.case, case.group, case.source, case.tag, case.grade, case.note)).casefold()
         return all(word in words for word in self._text.split())
 
@@ -120,6 +136,8 @@ class CaseDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self.thumbnails: ThumbnailLoader | None = None
         self.tag_colors: dict[str, str] = {}
+        #: Why a case stands where it does, by its id; told instead of the status' name.
+        self.reasons: Mapping[str, str] = {}
 
     def set_tags(self, tags: Sequence[TagClass]) -> None:
         """Colours of the tags."""
@@ -176,8 +194,10 @@ class CaseDelegate(QStyledItemDelegate):
         faded.setAlpha(170)
         painter.setPen(QPen(faded))
         after_sign = lower.adjusted(metrics.horizontalAdvance(sign) + 2, 0, 0, 0)
-        painter.drawText(after_sign, Qt.AlignmentFlag.AlignVCenter, status_text(case.status))
-        if case.tag:
+        reason = self.reasons.get(case.case, "")
+        told = metrics.elidedText(reason, Qt.TextElideMode.ElideRight, after_sign.width()) or status_text(case.status)
+        painter.drawText(after_sign, Qt.AlignmentFlag.AlignVCenter, told)
+        if case.tag and not reason:
             self._draw_tag(painter, lower, case.tag, color)
 
     def _draw_group(self, painter: QPainter, place: QRect, group: str, color: QColor) -> int:

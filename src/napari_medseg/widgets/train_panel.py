@@ -124,7 +124,7 @@ class TrainPanel(QWidget):
         arguments += ["--config", str(settings), *options, *["--include-drafts"] * drafts]
         self.setup.estimate.forget()
         self.comparison.forget()
-        self._dataset_path = self.session.dataset.path
+        self._dataset_path = self.session.dataset.home
         self._previews.begin()
         self._preview_box.setChecked(True)
         self.run_view.begin(SCHEMES[scheme].stage_titles.items())
