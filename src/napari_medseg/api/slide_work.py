@@ -33,6 +33,7 @@ from napari_medseg.io.halving import halved_by_choice, halved_by_mean
 from napari_medseg.io.labels import image_label
 from napari_medseg.io.ome_zarr import OWN_KEY
 from napari_medseg.io.pyramid import create_pyramid
+from napari_medseg.io.slide.damage import damage_notes
 from napari_medseg.structures import NOT_LOOKED_AT, Box, Image, Progress, TagResult
 
 if TYPE_CHECKING:
@@ -170,7 +171,8 @@ class SlideWork:
                 progress=progress,
                 cancel=cancel,
             )
-        return BandResult(windows=done.windows, seconds=done.seconds, notes=tuple(done.notes))
+        notes = (*done.notes, *damage_notes(self._image.path))
+        return BandResult(windows=done.windows, seconds=done.seconds, notes=notes)
 
     def finish(self, done: Sequence[BandResult]) -> SlideResult:
         """Write coarser levels, tables and contours, and give all results their names.
@@ -294,6 +296,7 @@ def _identity(model: LoadedModel, image: Image, options: SlideOptions, mask: Mas
         "model": weights,
         "slide": [str(image.path), *(() if stat is None else (stat.st_size, stat.st_mtime_ns)), image.series],
         "shape": list(image.shape),
+        "spacing": [list(image.spacing or ()), list(image.units or ())],
         "region": None if options.region is None else [list(span) for span in options.region],
         "tissue": hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest(),
         "written": [options.probabilities, options.contours],

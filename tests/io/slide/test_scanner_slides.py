@@ -13,6 +13,7 @@ import tifffile
 from napari_medseg.errors import ReadError
 from napari_medseg.io import describe, read, read_apart
 from napari_medseg.io.reading import recognise
+from napari_medseg.io.slide.damage import DamagedTileWarning, placeholder
 from napari_medseg.io.slide.openslide import _on_background, read_openslide
 
 from .writers import tissue, write_svs
@@ -70,6 +71,23 @@ def test_pixels_levels_and_facts_through_openslide(tmp_path: Path) -> None:
             np.testing.assert_array_equal(level[...], stored.asarray())
         again = pickle.loads(pickle.dumps(image.levels[0]))
         np.testing.assert_array_equal(again[500:530, 1000:1100], tif.pages[0].asarray()[500:530, 1000:1100])
+
+
+def test_a_damaged_region_is_a_chequerboard_and_the_others_are_read(tmp_path: Path) -> None:
+    pytest.importorskip("openslide")
+    path = tmp_path / "a.svs"
+    write_svs(path, tissue(1024, 2048))
+    before = read_openslide(path, None).levels[0][...]
+    with tifffile.TiffFile(path) as tif:
+        offset, count = tif.pages[0].dataoffsets[0], tif.pages[0].databytecounts[0]
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(count))
+    with pytest.warns(DamagedTileWarning):
+        shown = read_openslide(path, None).levels[0][...]
+    np.testing.assert_array_equal(shown[:512, :512], placeholder(512, 512))
+    np.testing.assert_array_equal(shown[512:], before[512:])
+    np.testing.assert_array_equal(shown[:, 512:], before[:, 512:])
 
 
 def test_what_was_not_scanned_has_the_background_colour() -> None:

@@ -12,6 +12,7 @@ import tifffile
 
 from napari_medseg.errors import ReadError
 from napari_medseg.io import describe, read, read_apart
+from napari_medseg.io.slide.damage import DamagedTileWarning, damaged_tiles, placeholder
 from napari_medseg.io.slide.tiff_tiles import TiffTiles, has_readable_tiles
 
 from .writers import tissue, write_one_level, write_svs
@@ -103,16 +104,44 @@ def test_tiles_that_the_scanner_left_out_are_white(slide: Path) -> None:
     assert (shown[:, 256:] < 255).any()
 
 
-def test_a_damaged_tile_is_a_sentence_and_the_others_are_read(slide: Path) -> None:
-    with tifffile.TiffFile(slide) as tif:
-        offset, count = tif.pages[0].dataoffsets[0], tif.pages[0].databytecounts[0]
-    with slide.open("r+b") as file:
-        file.seek(offset)
-        file.write(b"\0" * count)
+def damage(path: Path, *tiles: int) -> None:
+    """Overwrite stored tiles of the finest level with zeros."""
+    with tifffile.TiffFile(path) as tif:
+        places = [(tif.pages[0].dataoffsets[tile], tif.pages[0].databytecounts[tile]) for tile in tiles]
+    with path.open("r+b") as file:
+        for offset, count in places:
+            file.seek(offset)
+            file.write(b"\0" * count)
+
+
+def test_damaged_tiles_are_a_chequerboard_told_once_and_the_others_are_read(slide: Path) -> None:
+    before = read(slide).data[...]
+    damage(slide, 0, 7)
     level = read(slide).data
-    with pytest.raises(ReadError, match=r"a\.svs cannot be read"):
-        level[0:10, 0:10]
-    assert level[300:310, 300:310].shape == (10, 10, 3)
+    with pytest.warns(DamagedTileWarning, match=r"a\.svs is damaged") as told:
+        shown = level[...]
+    assert len(told) == 1
+    for y, x in ((0, 0), (256, 256)):
+        np.testing.assert_array_equal(shown[y : y + 256, x : x + 256], placeholder(256, 256))
+    np.testing.assert_array_equal(shown[512:], before[512:])
+    np.testing.assert_array_equal(shown[:256, 256:], before[:256, 256:])
+    assert damaged_tiles(slide) == 2
+
+
+def test_a_damaged_tile_at_the_border_has_the_size_of_what_is_inside(slide: Path) -> None:
+    last = -(-1100 // 256) * -(-1500 // 256) - 1
+    damage(slide, last)
+    with pytest.warns(DamagedTileWarning):
+        assert read(slide).data[1024:, 1280:].shape == (76, 220, 3)
+
+
+def test_a_slide_that_is_cut_short_is_a_sentence(slide: Path) -> None:
+    with tifffile.TiffFile(slide, mode="r+b") as tif:
+        counts = list(tif.pages[0].databytecounts)
+        counts[0] = 2**31
+        tif.pages[0].tags["TileByteCounts"].overwrite(counts)
+    with pytest.raises(ReadError, match="cut short"):
+        read(slide).data[0:10, 0:10]
 
 
 def test_a_slide_without_distance_has_none(tmp_path: Path) -> None:

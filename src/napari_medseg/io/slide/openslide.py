@@ -20,6 +20,7 @@ import tifffile
 
 from napari_medseg.errors import MedsegError, ReadError
 from napari_medseg.io.format import Format, choose_series
+from napari_medseg.io.slide.damage import note_damage, placeholder
 from napari_medseg.io.slide.facts import APART, OBJECTIVE, RGB, apart_image
 from napari_medseg.io.slide.regions import region_level
 from napari_medseg.structures import Image
@@ -101,8 +102,30 @@ class OpenSlideReader:
         slide = self.slide
         # OpenSlide wants the corner in pixels of the finest level.
         factor = slide.level_downsamples[level]
-        region = slide.read_region((round(left * factor), round(top * factor)), level, (width, height))
-        return _on_background(np.asarray(region), self._background)
+        corner = (round(left * factor), round(top * factor))
+        region = self._region(slide, corner, level, (width, height))
+        if region is None:
+            note_damage(self.path, (level, top, left))
+            return placeholder(height, width)
+        return _on_background(region, self._background)
+
+    def _region(
+        self, slide: Any, corner: tuple[int, int], level: int, size: tuple[int, int]
+    ) -> npt.NDArray[Any] | None:
+        """A region in colours with transparency; None where the file is damaged there."""
+        error: type[Exception] = importlib.import_module("openslide").OpenSlideError
+        try:
+            return np.asarray(slide.read_region(corner, level, size))
+        except error:
+            # After one error a slide refuses everything, whoever asks: that error may be another thread's.
+            with self._lock:
+                if slide is self._slide:
+                    self._process = 0
+        try:
+            with _opened(self.path) as alone:
+                return np.asarray(alone.read_region(corner, level, size))
+        except error:
+            return None
 
 
 def _opened(path: Path) -> Any:

@@ -18,12 +18,15 @@ import tifffile
 from napari_medseg.errors import ReadError
 from napari_medseg.io.lazy import Block
 from napari_medseg.io.slide.cache import TILES, assemble, new_owner
+from napari_medseg.io.slide.damage import note_damage, placeholder
 from napari_medseg.io.slide.threads import in_threads
 
 Pixels = npt.NDArray[Any]
 
 #: Compressions whose tiles share their tables: old and new JPEG, and two of Hamamatsu's and Aperio's numbers for it.
 _JPEG = (6, 7, 34892, 33007)
+#: JPEG 2000, as Aperio and others number it.
+_JPEG_2000 = (33003, 33004, 33005, 34712)
 
 
 def has_readable_tiles(level: tifffile.TiffPageSeries) -> bool:
@@ -43,7 +46,8 @@ class TiffTiles:
     """Pixels of one level; indexed with a `Block`.
 
     Safe to use from several threads. Tiles that the file leaves out are white in colour slides, as on the glass, and
-    zero elsewhere.
+    zero elsewhere. Tiles in lossy colours that cannot be decoded are replaced (`napari_medseg.io.slide.damage`); others
+    may hold labels, where nothing may be made up.
 
     Parameters
     ----------
@@ -66,6 +70,8 @@ class TiffTiles:
         self._shape = level.shape
         self._dtype = np.dtype(level.dtype)
         self._empty = 255 if level.axes == "YXS" and self._dtype == np.uint8 else self._page.nodata
+        is_picture = level.axes == "YXS" and self._dtype == np.uint8 and level.shape[2] == 3
+        self._may_be_replaced = is_picture and self._page.compression in (*_JPEG, *_JPEG_2000)
         self._tables: dict[str, Any] = {}
         if self._page.compression in _JPEG:
             self._tables = {"jpegtables": self._page.jpegtables, "jpegheader": self._page.jpegheader}
@@ -86,7 +92,14 @@ class TiffTiles:
     def _decoded(self, index: int) -> Pixels:
         offset, count = (part[index] for part in self._places)
         stored = self._stored(offset, count, index) if count else None
-        decoded, _, shape = self._decode(stored, index, **self._tables)
+        try:
+            decoded, _, shape = self._decode(stored, index, **self._tables)
+        except Exception:
+            # Decoders raise whatever they like.
+            if not self._may_be_replaced:
+                raise
+            note_damage(self._path, (self._page.index, index))
+            return placeholder(self._page.tilelength, self._page.tilewidth)
         _, height, width, samples = shape
         tail = (samples,) if len(self._shape) == 3 else ()
         if decoded is None:
