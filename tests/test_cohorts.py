@@ -49,10 +49,12 @@ def once(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files_of(out: Path, prefix: str = "") -> dict[str, bytes]:
-    """What a prediction wrote, apart from the table with its times, and TIFF, which numbers each file anew."""
-    files = (p for p in sorted(out.rglob("*")) if p.is_file() and p.name not in ("predictions.csv", "picture.tif"))
-    found = {str(path.relative_to(out)): path.read_bytes() for path in files}
-    return {name: content for name, content in found.items() if name.startswith(prefix)}
+    """What a prediction wrote, apart from what tells of times, and TIFF, which numbers each file anew."""
+    files = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
+    timed = ("predictions.csv", "picture.tif", "-trace.json")
+    return {
+        name: path.read_bytes() for name, path in files.items() if name.startswith(prefix) and not name.endswith(timed)
+    }
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:

@@ -54,8 +54,9 @@ def predicted(slide: Path, out: Path, **options: object) -> dict[str, object]:
 
 
 def files_of(out: Path) -> dict[str, bytes]:
-    """What a prediction wrote, apart from the table with its times."""
-    files = (path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "predictions.csv")
+    """What a prediction wrote, apart from what tells of times."""
+    timed = ("predictions.csv", "slide-trace.json")
+    files = (path for path in sorted(out.rglob("*")) if path.is_file() and path.name not in timed)
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 

@@ -17,8 +17,10 @@ from napari_medseg.api.regions import parse_region
 from napari_medseg.api.slides import parse_tissue
 from napari_medseg.api.tracing import Tracer
 from napari_medseg.data.naming import stem_of
+from napari_medseg.data.scan_columns import parse_spacing
 from napari_medseg.errors import ConfigError, InputNotFoundError, MedsegError
 from napari_medseg.io import image_files, read
+from napari_medseg.io.address import address_of, may_be_there
 from napari_medseg.structures import Box, Kind
 from napari_medseg.training.events import Report, ignore
 
@@ -42,6 +44,7 @@ def predict_files(
     reports: bool = False,
     kind: Kind | None = None,
     series: int | None = None,
+    spacing: str | None = None,
     device: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
@@ -69,6 +72,8 @@ def predict_files(
         Where to look on slides: as in `napari_medseg.api.slides.SlideOptions`.
     reports
         Also write ``<name>-report.png`` (`napari_medseg.api.write_report`), for models of scheme `thyroid`.
+    spacing
+        Millimetres per pixel, ``z,y,x`` or ``y,x``, for images whose files do not tell.
     workers
         Processes of this machine that share the inputs, and the rows of a slide where there are fewer inputs than
         processes. The results are those of one process to the bit, when `threads` is the same. A script that asks for
@@ -109,6 +114,7 @@ def predict_files(
         reports=reports,
         kind=kind,
         series=series,
+        spacing=parse_spacing(spacing or ""),
     )
     files = [file for given in inputs for file in _expand(Path(given))]
     items = [Item(*each) for each in zip(range(len(files)), files, _unique_names(files), strict=True)]
@@ -174,14 +180,14 @@ def _on_cluster(
     seen = request.absolute()
     predictor = ItemPredictor(seen, choose_compute("cpu", "fp32", wanted["threads"]))
     table = Table(request.out / "predictions.csv", list(predictor.empty_row(Path())))
-    there = [replace(item, file=item.file.absolute()) for item in items]
+    there = [replace(item, file=item.file if address_of(item.file) else item.file.absolute()) for item in items]
     with Cluster(seen, scheduler, **wanted) as pool:
         return predict_cohort(pool, there, predictor.empty_row, table, report)
 
 
 def _expand(path: Path) -> list[Path]:
     """The images of a folder (itself where it is one, as an OCT export is); anything else as it is."""
-    if not path.exists():
+    if not may_be_there(path):
         raise InputNotFoundError(f"Input {path} does not exist: check the path.")
     return image_files(path) if path.is_dir() else [path]
 

@@ -23,6 +23,7 @@ from napari_medseg.api.reports import write_report
 from napari_medseg.api.slides import SlideOptions, SlideResult, is_slide, predict_slide, suits_slides
 from napari_medseg.data.naming import stem_of
 from napari_medseg.data.rows import format_region
+from napari_medseg.data.scan_columns import with_spacing
 from napari_medseg.errors import Cancelled, ConfigError, MedsegError, WriteError
 from napari_medseg.io import read, write_image, write_labels
 from napari_medseg.io.atomic import write_text
@@ -53,6 +54,8 @@ class Request:
         A model file that finds the region.
     label_format, probabilities, repair_order, tissue, reports, kind, series
         As in `napari_medseg.api.predict_files`.
+    spacing
+        Millimetres per pixel of images whose files do not tell, ``[z,] y, x``.
     """
 
     model: Path
@@ -67,6 +70,7 @@ class Request:
     reports: bool
     kind: Kind | None
     series: int | None
+    spacing: tuple[float, ...] | None = None
 
     def absolute(self) -> Request:
         """The same, for programs that work in other folders."""
@@ -113,7 +117,7 @@ class ItemPredictor:
 
     def read(self, file: Path) -> Image:
         """The image of a file."""
-        return read(file, kind=self.request.kind, series=self.request.series)
+        return with_spacing(read(file, kind=self.request.kind, series=self.request.series), self.request.spacing)
 
     def goes_as_slide(self, image: Image) -> bool:
         """Whether an image is predicted as a slide."""

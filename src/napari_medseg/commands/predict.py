@@ -42,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
         dest="reports",
         help="thyroid: also a picture per image that explains its class",
     )
+    parser.add_argument("--spacing", metavar="Z,Y,X", help="millimetres per pixel where the file does not tell; or y,x")
     sharing = parser.add_mutually_exclusive_group()
     sharing.add_argument(
         "--workers", type=_count, default=1, metavar="N", help="share the inputs, or a slide's rows, among N processes"
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> Result:
             reports=args.reports,
             kind=args.kind,
             series=args.series,
+            spacing=args.spacing,
             device=args.device,
             precision=args.precision,
             threads=args.threads,

@@ -25,11 +25,14 @@ class Batch:
         As in ``cases.csv``; empty for whole images, and for the first series of a file.
     inputs
         Files or folders.
+    on_whole
+        Whether labels of a region cover the whole image all the same, as on slides.
     """
 
     region: str
     inputs: tuple[Path, ...]
     series: str = ""
+    on_whole: bool = False
 
 
 def plan_batches(items: Iterable[tuple[Path, str, str]]) -> list[Batch]:
@@ -99,7 +102,7 @@ class BatchJob(Job):
             [*_command(model, batch, out / f"part-{number}" if len(batches) > 1 else out), *options]
             for number, batch in enumerate(batches, start=1)
         ]
-        self._next = 0
+        self._next = self._items = 0
         self._child: ChildJob | None = None
 
     def start(self) -> None:
@@ -130,7 +133,10 @@ class BatchJob(Job):
     def _on_event(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]
         if kind == "item_started":
+            self._items = event["of"]
             self.progress.emit(event["index"], event["of"], Path(event["input"]).name)
+        elif kind == "progress" and self._items == 1:
+            self.progress.emit(event["done"], event["of"], f"{event['done']:,} of {event['of']:,} {event['text']}")
         elif kind == "item_ended":
             # The table does not tell the series of a file: a batch has one.
             self.predicted.emit({**event["row"], "series": self._batches[self._next - 1].series})
@@ -148,6 +154,6 @@ class BatchJob(Job):
 
 def _command(model: Path, batch: Batch, out: Path) -> list[str]:
     # Labels of a region are taken over in its own size; those of a slide would cover all of it.
-    region = ["--region", batch.region, "--format", "tif"] if batch.region else []
+    region = ["--region", batch.region, *([] if batch.on_whole else ["--format", "tif"])] if batch.region else []
     series = ["--series", batch.series] if batch.series else []
     return ["predict", str(model), *map(str, batch.inputs), "--out", str(out), *region, *series]

@@ -77,11 +77,7 @@ def drawn_region(shapes: Shapes, image: ImageLayer) -> tuple[Box, npt.NDArray[np
     ConfigError
         Nothing is drawn, or all of it lies outside the image.
     """
-    chosen = sorted(shapes.selected_data) or range(len(shapes.data))
-    outlines = [_outline(shapes, index, image) for index in chosen]
-    shape = layer_spatial_shape(image)
-    if not outlines:
-        raise ConfigError(f"Layer '{shapes.name}' holds no shape: draw a rectangle or polygon around the region.")
+    outlines, shape = drawn_outlines(shapes, image), layer_spatial_shape(image)
     points = np.concatenate(outlines)
     low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
     high = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 1, shape[-2:])
@@ -94,6 +90,20 @@ def drawn_region(shapes: Shapes, image: ImageLayer) -> tuple[Box, npt.NDArray[np
         raise ConfigError(f"The shapes of layer '{shapes.name}' cover no pixel: draw a larger region.")
     plane = tuple((int(start), int(stop)) for start, stop in zip(low, high, strict=True))
     return (*((0, n) for n in shape[:-2]), *plane), inside
+
+
+def drawn_outlines(shapes: Shapes, image: ImageLayer) -> list[npt.NDArray[np.float64]]:
+    """Corners (corner, 2) of the selected shapes (all, when none is selected), as rows and columns of an image.
+
+    Raises
+    ------
+    ConfigError
+        Nothing is drawn.
+    """
+    chosen = sorted(shapes.selected_data) or range(len(shapes.data))
+    if not chosen:
+        raise ConfigError(f"Layer '{shapes.name}' holds no shape: draw a rectangle or polygon around the region.")
+    return [_outline(shapes, index, image) for index in chosen]
 
 
 def _outline(shapes: Shapes, index: int, image: ImageLayer) -> npt.NDArray[np.float64]:

@@ -17,13 +17,16 @@ from napari_medseg.widgets.parts import button, row
 from napari_medseg.widgets.regions import drawn_shapes
 from napari_medseg.widgets.session import Session
 
-Place = Literal["image", "region", "cases", "folder"]
+Place = Literal["image", "view", "region", "cases", "folder"]
 _TITLES: dict[Place, str] = {
     "image": "This image",
+    "view": "What is in view of it",
     "region": "Drawn region of this image",
     "cases": "Cases in the list",
     "folder": "Folder of images",
 }
+#: Places that are a layer, or a part of one.
+ON_SCREEN = ("image", "view", "region")
 
 
 class PlaceChooser(QWidget):
@@ -87,7 +90,7 @@ class PlaceChooser(QWidget):
     def obstacle(self) -> str:
         """What is missing at the chosen place, in a sentence; empty when a model can run there."""
         place = self.place
-        if place in ("image", "region") and self.layer is None:
+        if place in ON_SCREEN and self.layer is None:
             return "Open an image first."
         if place == "region" and drawn_shapes(self._session.viewer) is None:
             return "Draw a rectangle or polygon in a Shapes layer first."
@@ -98,7 +101,7 @@ class PlaceChooser(QWidget):
         return ""
 
     def _on_change(self) -> None:
-        self.layers.setVisible(self.place in ("image", "region"))
+        self.layers.setVisible(self.place in ON_SCREEN)
         self._folder_row.setVisible(self.place == "folder")
         self.changed.emit()
 

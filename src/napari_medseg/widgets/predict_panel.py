@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from napari_medseg.data.scan_columns import scan_cell
 from napari_medseg.errors import ConfigError
 from napari_medseg.schemes import SCHEMES
 from napari_medseg.structures import Case, Prediction
+from napari_medseg.widgets.accepting_slides import slide_acceptance
 from napari_medseg.widgets.batch import BatchJob, plan_batches
 from napari_medseg.widgets.class_facts import class_facts
 from napari_medseg.widgets.confidence_strip import confidence_text
@@ -32,7 +33,7 @@ from napari_medseg.widgets.model_card import ModelChooser
 from napari_medseg.widgets.models_section import ModelsSection
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import LOADING, button, row, scrolling, words
-from napari_medseg.widgets.place_chooser import PlaceChooser
+from napari_medseg.widgets.place_chooser import ON_SCREEN, PlaceChooser
 from napari_medseg.widgets.prediction_layers import add_prediction
 from napari_medseg.widgets.prediction_shelf import PredictionShelf
 from napari_medseg.widgets.region_section import RegionChooser
@@ -41,6 +42,8 @@ from napari_medseg.widgets.reporting import ask_where_to_report, report_result
 from napari_medseg.widgets.result_rows import Result, ResultRows, facts_of_row, tag_of_row
 from napari_medseg.widgets.scan_box import scan_box_of
 from napari_medseg.widgets.session import Session, session_of
+from napari_medseg.widgets.slide_on_screen import SlideOnScreen, box_in_view, drawn_box, may_be_slide, slide_on_screen
+from napari_medseg.widgets.slide_prediction import SlideJob, results_folder
 from napari_medseg.widgets.taking_over import case_of_layer, take_over
 from napari_medseg.widgets.view_prediction import ViewPrediction
 
@@ -81,10 +84,12 @@ class PredictPanel(QWidget):
         """Predict at the chosen place."""
         if self.job is not None or self.models.path is None:
             return
-        if self.places.place in ("image", "region"):
-            self._predict_view()
-        else:
+        if self.places.place not in ON_SCREEN:
             self._predict_files()
+        elif (slide := self._slide()) is not None:
+            self._predict_slide(slide)
+        else:
+            self._predict_view()
 
     def cancel(self) -> None:
         """Stop; results that are there stay."""
@@ -104,6 +109,8 @@ class PredictPanel(QWidget):
             if shapes is None:
                 raise ConfigError(self.places.obstacle())
             region, inside = drawn_region(shapes, layer)
+        elif self.places.place == "view":
+            region = box_in_view(self.session.viewer, layer)
         work = self._views.work(
             model,
             image_of_layer(layer, self.session),
@@ -116,6 +123,41 @@ class PredictPanel(QWidget):
         )
         job = ThreadJob(work)
         job.result.connect(partial(self._on_prediction, layer, model))
+        job.progress.connect(self._on_progress)
+        self._start(job)
+
+    def _slide(self) -> SlideOnScreen | None:
+        """The slide that is to be predicted window by window; None for other images and models."""
+        layer = self.places.layer
+        if layer is None or self._judges_region() or self._has_layers():
+            return None
+        return slide_on_screen(layer, self.session)
+
+    def _predict_slide(self, slide: SlideOnScreen) -> None:
+        layer, model, region = self.places.layer, self.models.path, None
+        if layer is None or model is None:
+            raise ConfigError(self.places.obstacle())
+        if self.places.place == "view":
+            region = box_in_view(self.session.viewer, layer)
+        elif self.places.place == "region":
+            shapes = drawn_shapes(self.session.viewer)
+            if shapes is None:
+                raise ConfigError(self.places.obstacle())
+            region = drawn_box(shapes, layer)
+        dataset, case = self.session.dataset, case_of_layer(self.session, layer)
+        job = SlideJob(
+            self.session.viewer,
+            layer,
+            slide,
+            model,
+            self.models.card.classes if self.models.card is not None else (),
+            results_folder(None if dataset is None else dataset.path, slide.path, case, model, region),
+            region=region,
+            case=case,
+            probabilities=self._probabilities.isChecked(),
+            contours=self._contours.isChecked(),
+        )
+        job.shown.connect(self.results.add)
         job.progress.connect(self._on_progress)
         self._start(job)
 
@@ -171,7 +213,9 @@ class PredictPanel(QWidget):
             items = [(dataset.image_path(case), self._region_of(case), scan_cell(case, "series")) for case in chosen]
             cases = {(str(path), *rest): case.case for (path, *rest), case in zip(items, chosen, strict=True)}
             options += ["--kind", dataset.info.kind] if dataset.info.kind != "image" else []
-            out = dataset.path / "predictions" / f"{name} {now}"
+            # Slides go on where an earlier run was stopped; a picture is done in a moment.
+            kept = "cases" if dataset.info.kind == "slide" else now
+            out = dataset.path / "predictions" / f"{name} {kept}"
         else:
             folder = self.places.folder
             items = [(folder, "", "")]
@@ -211,6 +255,8 @@ class PredictPanel(QWidget):
 
     @shown_errors
     def _accept(self, result: Result) -> None:
+        if self._accept_slide(result):
+            return
         case, taken = take_over(self.session, result)
         self._show_accepted(result, case, taken)
 
@@ -234,20 +280,48 @@ class PredictPanel(QWidget):
             return f"{case} keeps its tag '{row.tag}'." if row.tag else f"The data set has no tag '{result.tag.tag}'."
         return f"Draft of {case}: the tag taken over."
 
+    def _accept_slide(self, result: Result, then: Callable[[str], None] | None = None) -> bool:
+        """Take over what was drawn on a slide, in steps; False where the result is none of a slide.
+
+        Parameters
+        ----------
+        then
+            Called with the case when that is done.
+        """
+        found = slide_acceptance(self.session, result)
+        if found is None or self.job is not None:
+            return found is not None
+        case, job = found
+
+        def go_on(outcome: str) -> None:
+            if outcome == "done" and then is not None:
+                then(case)
+
+        job.result.connect(lambda taken: self._show_accepted(result, case, taken))
+        job.progress.connect(self._on_progress)
+        self._start(job)
+        job.finished.connect(go_on)
+        return True
+
     @shown_errors
     def _correct(self, result: Result) -> None:
+        if self._accept_slide(result, self._open_to_correct):
+            return
         case, taken = take_over(self.session, result)
         self._show_accepted(result, case, taken)
+        self._open_to_correct(case)
+        if not taken and not result.tag_only and (result.layers or result.labels):
+            self.session.tell(
+                _kept_text(case, by_curves=self.session.open is not None and self.session.open.edits_curves)
+            )
+
+    def _open_to_correct(self, case: str) -> None:
         self.session.open_case(case)
         if self.session.labels is not None and self.session.open is not None:
             self.session.viewer.layers.selection.active = self.session.labels
             # Layers are corrected by their curves, where the data set has surfaces.
             self.session.open.edit_curves(True)
         self.session.show_panel("Annotate")
-        if not taken and not result.tag_only and (result.layers or result.labels):
-            self.session.tell(
-                _kept_text(case, by_curves=self.session.open is not None and self.session.open.edits_curves)
-            )
 
     @shown_errors
     def _discard(self, result: Result) -> None:
@@ -264,6 +338,8 @@ class PredictPanel(QWidget):
     @shown_errors
     def _accept_waiting(self) -> None:
         for result in self.results.waiting():
+            if result.case and self._accept_slide(result, lambda _: self._accept_waiting()):
+                return  # the others follow
             if result.case:
                 case, taken = take_over(self.session, result)
                 self._show_accepted(result, case, taken)
@@ -299,7 +375,9 @@ class PredictPanel(QWidget):
         self._cancel.setVisible(busy)
         self._cancel.setEnabled(busy)
         self._bar.setVisible(busy)
-        self._probabilities.setVisible(self.places.place in ("image", "region"))
+        on_screen = self.places.place in ON_SCREEN
+        self._probabilities.setVisible(on_screen)
+        self._contours.setVisible(on_screen and may_be_slide(self.places.layer))
         self._repair_order.setVisible(self._has_layers())
         self.region.setVisible(judges and self.places.place != "region")
         if not busy and obstacle:
@@ -353,10 +431,14 @@ class PredictPanel(QWidget):
 
     def _build(self) -> None:
         self._probabilities = QCheckBox("Add probability layers")
+        self._probabilities.setObjectName("probabilities")
         self._repair_order = QCheckBox("Repair the order of layers")
         self._repair_order.setObjectName("repair_order")
         self._repair_order.setChecked(True)
         self._repair_order.setToolTip("Change the fewest pixels so that no layer lies above an upper one.")
+        self._contours = QCheckBox("Show contours")
+        self._contours.setObjectName("contours")
+        self._contours.setToolTip("They are always written as GeoJSON, for QuPath.")
         self._state, self._bar = words(), QProgressBar()
         self._bar.setTextVisible(False)
         self._accept_all = button("Accept all", self._accept_waiting, tip="Put all into the data set as drafts")
@@ -364,7 +446,7 @@ class PredictPanel(QWidget):
         inner = QWidget()
         self._content = content = QVBoxLayout(inner)
         content.setContentsMargins(10, 8, 10, 8)
-        options = (self._probabilities, self._repair_order)
+        options = (self._probabilities, self._contours, self._repair_order)
         for widget in (self.models, self.places, self.region, *options, self._accept_all, self.results):
             content.addWidget(widget)
         content.addStretch(1)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from napari.layers import Labels, Layer
 
 from napari_medseg.data.finishing import mark_done
+from napari_medseg.data.label_layout import relative, slices
 from napari_medseg.data.label_store import LabelStore
 from napari_medseg.data.painted_counts import PaintedCounts
 from napari_medseg.data.slide_master import SlideMaster, is_slide_master
@@ -171,6 +172,31 @@ class SlideCase(OpenCase):
         in_window = super().count_values()
         return None if in_window is None else self._counts.with_window(self._slide_window, in_window)
 
+    def read(self, box: Box) -> npt.NDArray[np.uint8]:
+        """Labels of a box of the painting, with what is in the window as it is now; raises `ReadError`."""
+        labels = self.store.read(box)
+        if (common := _common(box, self._slide_window.box)) is not None:
+            labels[slices(relative(common, box))] = self.labels.data[slices(relative(common, self._slide_window.box))]
+        return labels
+
+    def write(self, box: Box, labels: npt.NDArray[np.uint8]) -> None:
+        """Replace the labels of a box of the painting, in the window as a step that can be undone.
+
+        Raises
+        ------
+        MedsegError
+            What lies outside the window cannot be saved now.
+        """
+        common, rest = _common(box, self._slide_window.box), labels
+        if common is not None:
+            place = slices(relative(common, box))
+            # The window is saved as after any stroke.
+            rest = labels.copy()
+            rest[place] = self.store.read(common)
+            self.locks.set_box(relative(common, self._slide_window.box), labels[place])
+        self.store.write(box, rest)
+        self.painted.layer.refresh()
+
     def mark_region_complete(self, box: Box, mask: Mask | None = None) -> int:
         """Say that everything in a part of the window is drawn, but where a contour says what is there.
 
@@ -268,6 +294,12 @@ class SlideCase(OpenCase):
         self.labels.events.opacity.disconnect(self._follow_opacity)
         self.window.stop()
         super()._stop()
+
+
+def _common(one: Box, other: Box) -> Box | None:
+    """The part that two boxes share."""
+    common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(one, other, strict=True))
+    return common if all(start < stop for start, stop in common) else None
 
 
 def opened_case(viewer: napari.Viewer, dataset: Dataset, case: Case, pixel_size: float | None = None) -> OpenCase:

@@ -9,6 +9,7 @@ from napari.layers import Labels
 
 from napari_medseg.data.label_files import open_labels
 from napari_medseg.data.scan_columns import parse_series, scan_cell
+from napari_medseg.data.slide_cases import OpenedSlide, open_slide
 from napari_medseg.errors import DatasetError
 from napari_medseg.widgets.accepting import accept
 from napari_medseg.widgets.adding import add_layers
@@ -28,14 +29,7 @@ def take_over(session: Session, result: Result) -> tuple[str, int]:
     MedsegError
         As `accepting.accept`, or the image cannot be added.
     """
-    if session.dataset is None:
-        raise DatasetError("No data set is open: open or make one in the tab Cases, then accept.")
-    case = result.case or case_of_layer(session, result.beside)
-    if not case:
-        assert isinstance(result.beside, ImageLayer)
-        add_layers(session.dataset, [result.beside])
-        session.cases_changed.emit()
-        case = case_of_layer(session, result.beside)
+    case = case_of_result(session, result)
     taken = accept(
         session,
         case,
@@ -47,6 +41,33 @@ def take_over(session: Session, result: Result) -> tuple[str, int]:
         grade=result.tag.tag if result.tag is not None and result.tag.graded else "",
     )
     return case, taken
+
+
+def case_of_result(session: Session, result: Result) -> str:
+    """The case that a result is of; an image that is no case yet becomes one.
+
+    Raises
+    ------
+    MedsegError
+        No data set is open, or the image cannot be added.
+    """
+    if session.dataset is None:
+        raise DatasetError("No data set is open: open or make one in the tab Cases, then accept.")
+    case = result.case or case_of_layer(session, result.beside)
+    if not case:
+        assert isinstance(result.beside, ImageLayer)
+        add_layers(session.dataset, [result.beside])
+        session.cases_changed.emit()
+        case = case_of_layer(session, result.beside)
+    return case
+
+
+def slide_of_result(session: Session, result: Result) -> OpenedSlide | None:
+    """The slide of a result that is one of a whole slide: its labels are taken over in steps."""
+    if session.dataset is None or result.labels is None or result.labels.suffix != ".zarr" or result.tag_only:
+        return None
+    case = case_of_result(session, result)
+    return open_slide(session.dataset, session.dataset.case(case))
 
 
 def case_of_layer(session: Session, layer: object) -> str:
