@@ -17,7 +17,7 @@ ON_SCREEN := xvfb-run -a -s "-screen 0 1400x1000x24 +extension GLX"
 DEMO_OPTIONS := --screenshot $(SCREENSHOT)
 endif
 
-.PHONY: help demo test test-slow lint format types imports check bench model install sysdeps clean
+.PHONY: help demo test test-slow lint format types imports docs check bench model install sysdeps clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ types: $(STAMP) ## mypy, strict
 
 imports: $(STAMP) ## which layer may import which
 	$(BIN)/lint-imports
+
+docs: $(STAMP) ## the documentation as a site in out/site; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f tools/mkdocs.yml
 
 bench: $(STAMP) | sysdeps ## start-up times
 	$(ON_SCREEN) $(BIN)/python benchmarks/startup.py

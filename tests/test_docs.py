@@ -17,7 +17,7 @@ from napari_medseg.cli import build_parser
 from napari_medseg.data.synthetic import tissue
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 #: Stands in for the profile `cpu`, which takes minutes.
 TINY = "--set network.base_width=4 --set input_size=32 --set training.epochs=1 --device cpu"

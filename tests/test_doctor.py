@@ -66,7 +66,7 @@ def test_questions_survive_a_process_that_ends_badly() -> None:
 
 def test_every_extra_is_looked_for_under_its_own_name() -> None:
     declared = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
-    assert set(EXTRAS) == set(declared) - {"all", "pyside", "test", "bench"}
+    assert set(EXTRAS) == set(declared) - {"all", "pyside", "test", "docs", "bench"}
 
 
 def test_little_space_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
