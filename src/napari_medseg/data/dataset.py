@@ -36,6 +36,7 @@ from napari_medseg.data.splitting import FRACTIONS, split_by_group
 from napari_medseg.data.table import Table
 from napari_medseg.data.tile_tags import rename_tag_of_tiles
 from napari_medseg.errors import ConflictError, DatasetError, InputNotFoundError, ReviewedError, WriteError
+from napari_medseg.io.address import may_be_there
 from napari_medseg.structures import Case, DatasetInfo, Image
 
 #: Cells that a person fills while looking at an image; changing one of them notes who did.
@@ -376,7 +377,7 @@ class Dataset:
         return {case_id: str(split) for case_id, split in drawn.items()}
 
     def image_path(self, case: Case) -> Path:
-        """Where the image of a case lies (it may be missing)."""
+        """Where the image of a case lies (it may be missing); a web address as path, as `read` takes it."""
         return naming.resolve(case.image, self.home)
 
     def read_image(self, case: Case) -> Image:
@@ -393,7 +394,7 @@ class Dataset:
         from napari_medseg.io import read
 
         path = self.image_path(case)
-        if not path.exists():
+        if not may_be_there(path):
             raise InputNotFoundError(f"Case '{case.case}': image {path} does not exist: correct the column 'image'.")
         kind = None if self.info.kind == "image" else self.info.kind
         try:

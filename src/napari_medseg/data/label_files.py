@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.errors import InputNotFoundError, ReadError
+from napari_medseg.io.address import address_of
 from napari_medseg.io.lazy import first_line
 from napari_medseg.structures import NOT_LOOKED_AT, ArrayLike
 
@@ -82,7 +83,14 @@ def label_facts(path: Path) -> LabelFacts:
 
 
 def file_hash(path: Path) -> str:
-    """Hash of a file's content, or of all files of a folder with their names; remembered until a file changes."""
+    """Hash of a file's content, or of all files of a folder with their names; remembered until a file changes.
+
+    For a web address see `napari_medseg.io.slide.remote_zarr.address_hash`.
+    """
+    if (address := address_of(path)) is not None:
+        from napari_medseg.io.slide.remote_zarr import address_hash
+
+        return address_hash(address)
     return _file_hash(path, file_signature(path))
 
 

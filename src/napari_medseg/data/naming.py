@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.errors import DatasetError
+from napari_medseg.io.address import address_of
 from napari_medseg.structures import Image
 
 #: Images in memory above this size are saved as OME-Zarr instead of TIFF.
@@ -72,7 +73,9 @@ def free_path(folder: Path, name: str, suffix: str) -> Path:
 
 
 def image_cell(path: Path, folder: Path) -> str:
-    """An image's path as the table keeps it: relative when in or near the data set, else absolute."""
+    """An image's path as the table keeps it: relative when in or near the data set, else absolute; or its address."""
+    if (address := address_of(path)) is not None:
+        return address
     absolute = Path(os.path.abspath(path))
     try:
         relative = Path(os.path.relpath(absolute, folder))
@@ -84,7 +87,9 @@ def image_cell(path: Path, folder: Path) -> str:
 
 
 def resolve(cell: str, folder: Path) -> Path:
-    """The path that a cell of the table means; backslashes are understood everywhere."""
+    """The path that a cell of the table means; backslashes are understood everywhere, addresses are kept."""
+    if (address := address_of(cell)) is not None:
+        return Path(address)
     path = Path(os.path.normpath(folder / cell))
     if "\\" in cell and not path.exists():
         return Path(os.path.normpath(folder / PurePosixPath(cell.replace("\\", "/"))))

@@ -23,7 +23,9 @@ from napari_medseg.data.tissue import find_tissue
 from napari_medseg.data.whole_slides import WholeSlide
 from napari_medseg.errors import DatasetError
 from napari_medseg.io import read_labels
+from napari_medseg.io.address import address_of
 from napari_medseg.io.slide.facts import is_slide
+from napari_medseg.io.slide.remote_zarr import address_hash
 from napari_medseg.structures import NOT_LOOKED_AT, Case, Image, Split
 
 Mask = npt.NDArray[np.bool_]
@@ -134,7 +136,9 @@ def tissue_of(image: Image, corrected: Path | None) -> Mask:
 
 
 def slide_hash(path: Path) -> str:
-    """Tells the files of slides apart by their size and by blocks from all over them."""
+    """Tells the files of slides apart by their size and by blocks from all over them; addresses by their metadata."""
+    if (address := address_of(path)) is not None:
+        return address_hash(address)
     stat = path.stat()
     return _slide_hash(path, stat.st_size, stat.st_mtime_ns)
 

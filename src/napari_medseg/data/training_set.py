@@ -22,6 +22,7 @@ from napari_medseg.data.splitting import draw_split, given_splits, group_of
 from napari_medseg.data.tags import effective_tag
 from napari_medseg.data.work_log import corrected_cases
 from napari_medseg.errors import DatasetError, InputNotFoundError
+from napari_medseg.io.address import may_be_there
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, Split, TrainingCase, TrainingSet
 
 
@@ -176,7 +177,7 @@ def _drawn_box(dataset: Dataset, case: Case) -> Box | None:
 
 def _image_hash(dataset: Dataset, case: Case) -> str:
     image = dataset.image_path(case)
-    if not image.exists():
+    if not may_be_there(image):
         raise InputNotFoundError(f"Case '{case.case}': image {image} does not exist: correct the column 'image'.")
     series = scan_cell(case, "series")
     # Without a series the hash is what it was before there were such columns.

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_medseg.errors import InputNotFoundError, MedsegError, ReadError
 from napari_medseg.io import folder, ome_zarr, raster, tiff
+from napari_medseg.io.address import address_of
 from napari_medseg.io.format import HEAD_BYTES, Format
 from napari_medseg.io.lazy import first_line
 from napari_medseg.io.oct import dicom, duke_mat, heidelberg_e2e, heidelberg_vol, heidelberg_xml, vendors
@@ -148,7 +149,7 @@ def recognise(path: Path) -> Format:
     InputNotFoundError, ReadError
         It does not exist, may not be read, is empty, or is of no known format.
     """
-    if remote_zarr.address_of(path) is not None:
+    if address_of(path) is not None:
         return remote_zarr.FORMAT
     head = _head(path)
     found = next((candidate for candidate in FORMATS if candidate.recognises(path, head)), None)

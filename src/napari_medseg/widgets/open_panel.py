@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLine
 from napari_medseg.api.device_layers import take_device_layers
 from napari_medseg.hooks import image_layers
 from napari_medseg.io import read
-from napari_medseg.io.slide.remote_zarr import ADDRESS
 from napari_medseg.io.slide.virtual import has_slow_overview, prepare_overview, with_virtual_levels
 from napari_medseg.io.volume.dicom import one_per_series
 from napari_medseg.io.volume.presets import contrast_limits, default_limits, windows_of
@@ -213,10 +212,8 @@ class OpenPanel(QWidget):
     def _update_buttons(self) -> None:
         self.load.setEnabled(self.image is not None)
         has_dataset = self.session.dataset is not None
-        is_remote = self.image is not None and ADDRESS in self.image.metadata
-        self.add.setEnabled(self.image is not None and has_dataset and not is_remote)
-        reason = "" if has_dataset else "Open a data set in the Cases panel first"
-        self.add.setToolTip("Convert it to a folder of your own first" if is_remote else reason)
+        self.add.setEnabled(self.image is not None and has_dataset)
+        self.add.setToolTip("" if has_dataset else "Open a data set in the Cases panel first")
 
     def _usual_kind(self) -> Kind | None:
         """What images of the open data set are, where files may leave it open."""

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
+from napari_medseg.data.checking import check
+from napari_medseg.data.dataset import Dataset
+from napari_medseg.data.training_set import training_set
 from napari_medseg.errors import ReadError
-from napari_medseg.io import describe, read, write_image
-from napari_medseg.io.slide.remote_zarr import address_of
+from napari_medseg.io import describe, read, read_labels, write_image
+from napari_medseg.io.address import address_of
 from napari_medseg.structures import Image
+from tests.factories import INFO
 
 from .writers import tissue
 
@@ -83,3 +88,41 @@ def test_nothing_there_and_nobody_there_are_sentences(served: str) -> None:
         read(f"{served}/missing.zarr")
     with pytest.raises(ReadError, match="check the address"):
         read("http://127.0.0.1:1/a.zarr")
+
+
+def test_an_address_is_a_case_of_a_data_set(served: str, tmp_path: Path) -> None:
+    pixels = stored(tmp_path)
+    data = Dataset.create(tmp_path / "data", INFO)
+    added = data.add_case(f"{served}/a.zarr", status="done", tag="plain", origin="person")
+    again = Dataset.open(tmp_path / "data")
+    case = again.case(added.case)
+    assert (case.case, case.image) == ("a", f"{served}/a.zarr")
+    assert [fault for fault in check(again) if fault.severity == "error"] == []
+    np.testing.assert_array_equal(again.read_image(case).region()[:, 5], np.moveaxis(pixels, -1, 0)[:, 5])
+    (trained,) = training_set(again).cases
+    assert trained.load_image().spatial_shape == pixels.shape[:2]
+    before = trained.image_hash
+    image = zarr.open_group(tmp_path / "a.zarr", mode="r+")
+    image.attrs["changed"] = True
+    assert training_set(Dataset.open(tmp_path / "data")).cases[0].image_hash != before
+
+
+def test_a_case_whose_address_does_not_answer_is_a_fault_in_a_sentence(tmp_path: Path) -> None:
+    data = Dataset.create(tmp_path / "data", INFO)
+    case = data.add_case("http://127.0.0.1:1/a.zarr")
+    with pytest.raises(ReadError, match=r"http://127\.0\.0\.1:1/a\.zarr cannot be opened"):
+        data.read_image(case)
+    (fault,) = (fault for fault in check(data) if fault.severity == "error")
+    assert "check the address, the network" in fault.text
+
+
+def test_an_address_is_predicted(served: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from napari_medseg import api
+
+    write_image(tmp_path / "b.zarr", Image(levels=(tissue(300, 280),), axes="yxc", rgb=True, name="b"))
+    (row,) = api.predict_files(
+        api.bundled_model("pathology"), [f"{served}/b.zarr"], tmp_path / "out", device="cpu", precision="fp32"
+    )
+    assert row["error"] == ""
+    assert read_labels(row["labels"]).labels.shape == (300, 280)

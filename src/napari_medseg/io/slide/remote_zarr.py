@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import os
-import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import zarr
 
 from napari_medseg.errors import ReadError
+from napari_medseg.io.address import PACKAGES, address_of
 from napari_medseg.io.format import Format
 from napari_medseg.io.lazy import Block, LazyArray
 from napari_medseg.io.ome_zarr import read_node
@@ -25,24 +27,7 @@ from napari_medseg.structures import Image
 EXTRA = "remote"
 #: Key of `Image.metadata` under which the address is kept: an image from the web has no path.
 ADDRESS = "address"
-#: Which package reads which kind of address.
-_PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-#: Windows writes a slash or two of an address the other way round, and `pathlib` drops one.
-_ADDRESS = re.compile(r"^([a-z][a-z0-9]+):[/\\]{1,2}(?=[^/\\])")
 _Pixels = npt.NDArray[Any]
-
-
-def address_of(path: str | os.PathLike[str]) -> str | None:
-    """The address that a text or path holds, with the slashes that paths lose; None where it names a file or folder.
-
-    >>> address_of("https://example.org/a.zarr"), address_of("slides/a.zarr"), address_of("C:/a.zarr")
-    ('https://example.org/a.zarr', None, None)
-    """
-    text = os.fspath(path)
-    found = _ADDRESS.match(text)
-    if found is None or found[1] not in _PACKAGES:
-        return None
-    return f"{found[1]}://{text[found.end() :]}".replace("\\", "/")
 
 
 def read_remote(path: Path, series: int | None) -> Image:
@@ -62,19 +47,37 @@ def read_remote(path: Path, series: int | None) -> Image:
     """
     address = address_of(path)
     if address is None:
-        raise ReadError(f"{path} is no web address: let it begin with {', '.join(f'{name}://' for name in _PACKAGES)}.")
+        raise ReadError(f"{path} is no web address: let it begin with {', '.join(f'{name}://' for name in PACKAGES)}.")
     scheme = address.partition(":")[0]
     try:
-        importlib.import_module(_PACKAGES[scheme])
+        importlib.import_module(PACKAGES[scheme])
     except ImportError:
         raise ReadError(
-            f"Addresses that begin with {scheme}:// need the optional package {_PACKAGES[scheme]}: run "
-            f"'pip install \"napari-medseg[{EXTRA}]\" {_PACKAGES[scheme]}' and try again."
+            f"Addresses that begin with {scheme}:// need the optional package {PACKAGES[scheme]}: run "
+            f"'pip install \"napari-medseg[{EXTRA}]\" {PACKAGES[scheme]}' and try again."
         ) from None
-    node = _opened(address, {"anon": True} if scheme in ("s3", "gs") and not _has_credentials(scheme) else {})
+    node = _opened(address, _options(address))
     image = read_node(address, node, series)
     levels = tuple(_cached(level, image.axes, address) for level in image.levels)
     return replace(image, levels=levels, metadata={**image.metadata, ADDRESS: address})
+
+
+def address_hash(address: str) -> str:
+    """Tells apart what lies behind addresses, by the address and the metadata there: pixels would be too many.
+
+    Raises
+    ------
+    ReadError
+        As `read_remote`.
+    """
+    node = _opened(address, _options(address))
+    return hashlib.blake2b(json.dumps([address, dict(node.attrs)]).encode(), digest_size=16).hexdigest()
+
+
+def _options(address: str) -> dict[str, Any]:
+    """What the client of a store is told."""
+    scheme = address.partition(":")[0]
+    return {"anon": True} if scheme in ("s3", "gs") and not _has_credentials(scheme) else {}
 
 
 def _has_credentials(scheme: str) -> bool:
