@@ -18,7 +18,9 @@ import pytest
 import tifffile
 
 from napari_medseg import api
+from napari_medseg.api.processes import share_compute
 from napari_medseg.api.slide_work import SlideWork
+from napari_medseg.cli import main
 from napari_medseg.data.synthetic_slide import write_slide
 from napari_medseg.errors import ConfigError, LockedError
 
@@ -197,3 +199,27 @@ def test_a_band_has_one_writer(folder: Path, tmp_path: Path, monkeypatch) -> Non
     with pytest.raises(KeyboardInterrupt):
         work.run(0, progress=meanwhile)
     assert SlideWork(model, image, tmp_path / "large", api.SlideOptions()).bands == work.bands
+
+
+@pytest.mark.parametrize("words", [["--workers", "0"], ["--workers", "two"], ["--workers", "2", "--scheduler", "x"]])
+def test_numbers_and_ways_that_cannot_be_are_wrong_usage(folder: Path, tmp_path: Path, words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "model", str(folder), "--out", str(tmp_path), *words])
+    assert ended.value.code == 2
+
+
+def test_devices_are_shared_out(monkeypatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "some device")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert share_compute(2)[1] == ["0", "1", "2"]
+    assert share_compute(2, device="cuda:1")[1] == [], "all were told to use this one"
+    assert share_compute(2, device="cpu")[1] == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-7,9")
+    assert share_compute(2)[1] == ["4", "GPU-7", "9"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert share_compute(2)[1] == []

@@ -169,3 +169,20 @@ def test_one_faulty_slide_is_a_row_and_an_empty_one_says_so(tmp_path: Path) -> N
     assert (rows[1]["error"], rows[1]["class"]) == ("", "")
     assert any("No tissue" in text for text in said)
     assert (np.asarray(read_labels(rows[1]["labels"]).labels) == NOT_LOOKED_AT).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_disk_that_is_full_is_a_sentence_and_room_lets_it_go_on(slide: Path, tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        row = predicted(slide, tmp_path / "full", probabilities=True, threads=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert row["error"].startswith(str(tmp_path / "full" / "slide.partial"))
+    assert row["error"].endswith("could not be written (File too large): free space, or check who holds it.")
+    assert predicted(slide, tmp_path / "full", probabilities=True, threads=1)["error"] == ""
+    predicted(slide, tmp_path / "once", probabilities=True, threads=1)
+    assert files_of(tmp_path / "full") == files_of(tmp_path / "once")

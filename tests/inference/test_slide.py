@@ -156,8 +156,10 @@ def test_glass_takes_no_room(tmp_path: Path) -> None:
     assert zarr.open_array(tmp_path / "labels.zarr" / "0").nchunks_initialized == 1
 
 
-@pytest.mark.parametrize("draws", [True, False])
-def test_bands_of_rows_give_the_same_files_in_any_order(tmp_path: Path, draws: bool) -> None:
+@pytest.mark.parametrize(("draws", "narrow"), [(True, False), (True, True), (False, False)])
+def test_bands_of_rows_give_the_same_files_in_any_order(tmp_path: Path, monkeypatch, draws: bool, narrow: bool) -> None:
+    if narrow:
+        monkeypatch.setattr(slide_module, "_STRIP_BYTES", 1)
     tags, image, mask = ("red", "green", "blue"), picture(), blobs()
     network = Judge(3, 4) if draws else lambda values: (None, values.mean(dim=(2, 3)))
     predictor = make_predictor(network, window=(256, 256), tags=tags, **({} if draws else {"classes": ()}))
