@@ -12,9 +12,6 @@ from napari_medseg.api.prediction import LoadedModel
 from napari_medseg.errors import ConfigError
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Image, MaskClass
 
-#: How many times as probable as the present class another one must be, for the present one to be a person's doing.
-_DOUBT = 4.0
-
 
 class StrokeCorrector:
     """Spreads strokes over one image.
@@ -76,7 +73,7 @@ class StrokeCorrector:
     ) -> LabelChange:
         """What a stroke changes: itself, and what looks alike to the network nearby.
 
-        What a person drew stays: earlier strokes, and what is clearly not the network's own.
+        Earlier strokes stay where they are still drawn.
 
         Parameters
         ----------
@@ -110,7 +107,7 @@ class StrokeCorrector:
         marks = marks[slices_of(view.box[-2:])]
         drawn = self._drawn_in(box[:-2], labels.shape[-2:])[slices_of(view.box[-2:])]
         present = self._channel[plane]
-        kept = (present == -2) | ((drawn == plane) & (drawn != NOT_LOOKED_AT)) | _by_person(view.probabilities, present)
+        kept = (present == -2) | ((drawn == plane) & (drawn != NOT_LOOKED_AT))
         wanted = spread(view, present, marks, channel, kept=kept, scale=self._views.scale)
         drawn[marks] = value
         after = np.where(wanted, np.uint8(value), plane).reshape([b - a for a, b in view.box])
@@ -119,9 +116,3 @@ class StrokeCorrector:
     def _drawn_in(self, place: Box, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         key = tuple(start for start, _ in place)
         return self._drawn.setdefault(key, np.full(shape, NOT_LOOKED_AT, np.uint8))
-
-
-def _by_person(probabilities: npt.NDArray[np.float32], present: npt.NDArray[np.intp]) -> Mask:
-    """Where the present class is so improbable that somebody must have drawn it."""
-    own = np.take_along_axis(probabilities, np.maximum(present, 0)[np.newaxis], 0)[0]
-    return np.asarray((present >= 0) & (_DOUBT * own < probabilities.max(axis=0)))

@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from napari_medseg.inference.local_view import LocalView
 
 #: Standard deviation of the kernel in features, each of which has one of 1.
-_ALIKE = 0.7
+_ALIKE = 0.6
 #: Its standard deviation in the picture as a share of the stroke's longer side, and its limits, in pixels.
 _NEAR, _LEAST, _MOST = 0.6, 10.0, 24.0
 #: Standard deviations beyond which nothing changes.
 _REACH = 2.5
 #: By how much the class of a stroke leads at the stroke itself, in logarithms of probabilities.
-_LEAD = 1.0
+_LEAD = 1.5
+#: What must be carried over at least, also where the network is of the person's opinion.
+_LEAST_GAIN = 0.1
 #: Pixels of a stroke that are looked at.
 _SAMPLES = 96
-#: Probabilities are not trusted beyond this.
-_SMALLEST = 1e-4
+#: Probabilities are not trusted beyond this: of what a network is certain, it would not let itself be talked out.
+_SMALLEST = 0.05
 
 
 def spread(
@@ -65,7 +67,7 @@ def spread(
     behind = np.maximum(leading - logs[channel], 0)
     features = view.features[(slice(None), *inside)]
     gain = _carried(features, behind + np.float32(_LEAD), drawn, near)
-    wanted = ((gain > behind) & (now != channel) & ~kept[inside]) | drawn
+    wanted = ((gain > np.maximum(behind, _LEAST_GAIN)) & (now != channel) & ~kept[inside]) | drawn
     # What looks alike elsewhere was not meant.
     parts, _ = ndimage.label(wanted)
     found = np.zeros(stroke.shape, bool)

@@ -29,6 +29,7 @@ from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import button, heading, panel_layout, row, words
 from napari_medseg.widgets.quick_section import QuickSection
 from napari_medseg.widgets.readiness import Readiness
+from napari_medseg.widgets.refine_section import RefineSection
 from napari_medseg.widgets.regions import complete_region, start_region
 from napari_medseg.widgets.session import session_of
 from napari_medseg.widgets.shortcuts import install_shortcuts, key_of, set_tag
@@ -141,6 +142,8 @@ class AnnotatePanel(QWidget):
         layout.addWidget(self.volume)
         self.quick = QuickSection(self.session, self.notice)
         layout.addWidget(self.quick)
+        self.refine = RefineSection(self.session, self.notice)
+        layout.addWidget(self.refine)
         self.veil = QCheckBox("Darken")
         self.veil.setToolTip("Darken what nobody has looked at, to see which regions are complete")
         layout.addLayout(row(self.looked_at, self.veil, stretch=self.looked_at))

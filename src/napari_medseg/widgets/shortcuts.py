@@ -30,6 +30,7 @@ from napari_medseg.widgets.scan_box import ScanBox, is_ultrasound_case, scan_box
 from napari_medseg.widgets.session import Session, session_of
 from napari_medseg.widgets.slide_contours import SlideContoursTool
 from napari_medseg.widgets.smart_contour import smart_contour_of
+from napari_medseg.widgets.stroke_correcting import stroke_correcting_of
 from napari_medseg.widgets.tiles_section import slide_of, switch_tiles, tagging_in_hand
 from napari_medseg.widgets.volume_tools import VolumeTools
 from napari_medseg.widgets.window import main_window
@@ -49,6 +50,7 @@ KEYS = (
     ("Alt+N", "looked at, nothing there"),
     ("Alt+R", "region complete: the drawn shape, else what is in view"),
     ("Alt+U, Alt+Shift+U", "quick learner: on or off; take all that it proposes"),
+    ("Alt+Z", "strokes correct with the model, or only paint"),
     ("Alt+J", "pick single objects of its proposal, or draw again"),
     ("Alt+A", "OCT: true millimetres, or pixel by pixel"),
     ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo the last change of labels or curves"),
@@ -144,6 +146,7 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Alt+U": lambda: quick_learning_of(session).set_on(not quick_learning_of(session).is_on),
         "Alt+Shift+U": lambda: quick_learning_of(session).take_all(),
         "Alt+J": lambda: quick_learning_of(session).set_picking(not quick_learning_of(session).is_picking),
+        "Alt+Z": lambda: stroke_correcting_of(session).set_on(not stroke_correcting_of(session).is_on),
         **{f"Alt+{n}": partial(choose, session, n) for n in range(1, 10)},
     }
     curve_work: dict[str, Callable[[], None]] = {
