@@ -125,6 +125,19 @@ def test_what_is_no_master_is_refused_in_a_sentence(tmp_path: Path) -> None:
         SlideMaster.open(tmp_path / "b.zarr")
 
 
+def test_boxes_that_are_written_together_read_as_if_one_by_one(tmp_path: Path) -> None:
+    master, truth = make_master(tmp_path, (3000, 2700), 1), np.full((3000, 2700), 255, np.uint8)
+    with master.together():
+        for value, box in enumerate([((0, 700), (0, 700)), ((2900, 3000), (2600, 2700)), ((600, 800), (1, 2))]):
+            part = tuple(slice(*side) for side in box)
+            truth[part] = value
+            master.write(box, np.ascontiguousarray(truth[part]))
+    np.testing.assert_array_equal(SlideMaster.open(master.path).read(), truth)
+    assert_levels_follow(master)
+    # The lock is free again.
+    make_master(tmp_path, (3000, 2700), 1).write(((0, 1), (0, 1)), np.array([[9]], np.uint8))
+
+
 def test_a_painter_that_is_killed_leaves_whole_chunks(tmp_path: Path) -> None:
     master = SlideMaster.create(tmp_path / "a.zarr", (5000, 7001), 4, case="a")
     for moment in (0.02, 0.045, 0.07):

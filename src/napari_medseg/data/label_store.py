@@ -93,6 +93,8 @@ class LabelStore:
         self.chunks = chunk_shape(self.shape)
         self._known: dict[tuple[int, ...], int] = {}
         self._unflushed: set[tuple[int, ...]] = set()
+        #: Whether several boxes are written together, and the array that is open meanwhile.
+        self._is_locked, self._open_array = False, None
         self._check_shape()
 
     @property
@@ -182,6 +184,22 @@ class LabelStore:
             self._keep_refused(refused, box, pixels, closed)
         return written
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write several boxes under one lock: quicker than one by one.
+
+        Raises
+        ------
+        WriteError, LockedError
+            As `write_box`.
+        """
+        with self._writing():
+            self._is_locked = True
+            try:
+                yield
+            finally:
+                self._is_locked, self._open_array = False, None
+
     def flush(self) -> None:
         """Wait until everything written is on the disk itself, safe from a power cut; raises `WriteError`."""
         try:
@@ -240,7 +258,12 @@ class LabelStore:
         return own_attributes(self.path)
 
     def _array(self) -> Any:
-        return self._group()["0"]
+        if self._open_array is not None:
+            return self._open_array
+        array = self._group()["0"]
+        if self._is_locked:
+            self._open_array = array
+        return array
 
     def _group(self) -> Any:
         import zarr
@@ -250,6 +273,9 @@ class LabelStore:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the label's own lock, make the store if need be, and turn failures into sentences."""
+        if self._is_locked:
+            yield
+            return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(lock_path(self.path)):

@@ -184,6 +184,9 @@ class SlideMaster(LabelStore):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """As for other stores; afterwards the coarser levels show what was written."""
+        if self._is_locked:
+            yield
+            return
         with super()._writing():
             # Of a killed program, or of one whose disk was full.
             self._halve_pending()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 
 import numpy.typing as npt
 
@@ -54,6 +55,10 @@ class SlideWindow:
     def write_box(self, box: Box, pixels: npt.ArrayLike) -> int:
         """Save a box of the window, counted from the window's corner; as `LabelStore.write_box`."""
         return self.master.write_box(self.on_slide(box), pixels)
+
+    def together(self) -> AbstractContextManager[None]:
+        """As `LabelStore.together`."""
+        return self.master.together()
 
     def flush(self) -> None:
         """As `LabelStore.flush`."""

@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -44,6 +45,9 @@ class Store(Protocol):
 
     def write_box(self, box: Box, pixels: npt.ArrayLike, /) -> int:
         """Save a part; see `LabelStore.write_box`."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Write several parts quickly; see `LabelStore.together`."""
 
     def flush(self) -> None:
         """Wait until all is on the disk itself."""
@@ -165,11 +169,12 @@ class Autosave(QObject):
 
     def _write(self, parts: list[Part]) -> None:
         refused: ConflictError | None = None
-        for box, pixels in parts:
-            try:
-                self._store.write_box(box, pixels)
-            except ConflictError as error:
-                refused = error
+        with self._store.together():
+            for box, pixels in parts:
+                try:
+                    self._store.write_box(box, pixels)
+                except ConflictError as error:
+                    refused = error
         self._store.flush()
         if refused is not None:
             raise refused
