@@ -131,7 +131,7 @@ class SlideLabels:
         uint8 (y, x) of the box's sides divided by `downsample`, rounded, at least 1; each pixel is that of its centre.
         """
         shape = tuple(max(1, round((stop - start) / downsample)) for start, stop in box)
-        labels = self.contours.labels(box, max(downsample, 1.0), self.classes)
+        labels = self.contours.filled(box, max(downsample, 1.0), self._spoken)
         if labels.shape != shape:
             # Finer than the slide itself: pixels are repeated.
             rows, columns = (
@@ -144,8 +144,13 @@ class SlideLabels:
         return np.asarray(self.translation, np.uint8)[labels] if self.translation else labels
 
     @cached_property
+    def _spoken(self) -> npt.NDArray[np.int16]:
+        """What every contour says, found once: there may be 100,000."""
+        return self.contours.class_values(self.classes)
+
+    @cached_property
     def _kinds(self) -> SlideKinds:
-        spoken = self.contours.class_values(self.classes)
+        spoken = self._spoken
         values = {int(v) for v in spoken} - {-1, NOT_LOOKED_AT}
         painted = self.painting.values() if self.painting is not None else frozenset[int]()
         return SlideKinds(
@@ -162,8 +167,7 @@ class SlideLabels:
 
     def drawn_boxes(self) -> npt.NDArray[np.float64]:
         """Boxes outside of which every pixel is 255: float64 (n, 4) of y0, y1, x0, x1 in level-0 pixels."""
-        known = self.contours.class_values(self.classes)
-        boxes = self.contours.boxes()[(known >= 0) & (known != NOT_LOOKED_AT)]
+        boxes = self.contours.boxes()[(self._spoken >= 0) & (self._spoken != NOT_LOOKED_AT)]
         if self.painting is None:
             return np.asarray(boxes)
         return np.concatenate([boxes, self.painting.boxes()])

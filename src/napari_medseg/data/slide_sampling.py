@@ -157,7 +157,7 @@ class MaskUnit:
     @property
     def weight(self) -> int:
         """Patches in a pass."""
-        return self.slide.sampling.tiles_per_pass
+        return self.slide.sampling.tiles_per_pass * self.slide.case.repeats
 
     def load(self) -> Loaded:
         """Places by class index, and labels that are read window by window."""
@@ -192,7 +192,7 @@ class TagUnit:
     @property
     def weight(self) -> int:
         """Patches in a pass: each tile once, up to a limit."""
-        return min(self.slide.sampling.tiles_per_pass, len(self.slide.tagged[self.tag]))
+        return min(self.slide.sampling.tiles_per_pass, len(self.slide.tagged[self.tag])) * self.slide.case.repeats
 
     def load(self) -> Loaded:
         """Centres of windows that lie on the tiles."""
