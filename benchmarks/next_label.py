@@ -221,6 +221,9 @@ def train_segmenter(info: DatasetInfo, cases: Sequence[TrainingCase], seed: int,
         "training.epochs=1",
         f"training.steps_per_epoch={options.steps}",
         "training.batch_size=8",
+        # So few steps learn little at the usual rate.
+        "training.learning_rate=0.005",
+        "training.warmup_steps=10",
         "training.checkpoint_seconds=10000",
     ]
     config = build_config(scheme, assignments=assignments)
@@ -307,11 +310,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="small copies that --prepare made")
     parser.add_argument("--prepare", type=Path, metavar="OUT", help="make small copies there, and end")
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="print what --out files hold, and end")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="where the images lie")
     parser.add_argument("--side", type=int, default=192, help="shorter side of the small copies, in pixels")
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=STRATEGIES)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0, help="to go on where an earlier call ended")
     parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--start", type=int, default=4, help="images labelled at first")
@@ -324,6 +329,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.prepare is not None:
         prepare(args.data, args.prepare, args.side)
+        return
+    if args.table is not None:
+        kept = [row for path in args.table for row in json.loads(path.read_text("utf-8"))["rows"]]
+        print(as_markdown(summarise(kept)))
         return
     options = Options(
         folder=args.folder,
@@ -339,7 +348,7 @@ def main() -> None:
     # Seed by seed, so that what is done when time is up can be paired.
     tasks = [
         Task(dataset=dataset, strategies=strategies, seed=seed)
-        for seed in range(args.seeds)
+        for seed in range(args.first_seed, args.first_seed + args.seeds)
         for dataset in args.datasets
     ]
     deadline = time.time() + 60 * args.minutes
