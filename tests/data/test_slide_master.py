@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from tests.data.folders import INFO, write_mask
 #: Writes one value after the other over four chunks that touch, for ever, and says so.
 _PAINTER = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
 from napari_medseg.data.slide_master import SlideMaster
@@ -136,6 +138,26 @@ def test_boxes_that_are_written_together_read_as_if_one_by_one(tmp_path: Path) -
     assert_levels_follow(master)
     # The lock is free again.
     make_master(tmp_path, (3000, 2700), 1).write(((0, 1), (0, 1)), np.array([[9]], np.uint8))
+
+
+def test_threads_that_write_one_master_leave_all_of_both(tmp_path: Path) -> None:
+    master = SlideMaster.create(tmp_path / "a.zarr", (2000, 2000), 1, case="a")
+
+    def paint(left: int) -> None:
+        for top in range(0, 2000, 400):
+            with master.together():
+                for column in (left, left + 400):
+                    master.write(
+                        ((top, top + 400), (column, column + 400)), np.full((400, 400), 1 + left // 800, np.uint8)
+                    )
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(paint, left) for left in (0, 800)]:
+            done.result()
+    painted = SlideMaster.open(master.path).read()
+    assert (painted[:, :800] == 1).all()
+    assert (painted[:, 800:1600] == 2).all()
+    assert_levels_follow(master)
 
 
 def test_a_painter_that_is_killed_leaves_whole_chunks(tmp_path: Path) -> None:

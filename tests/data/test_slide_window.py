@@ -114,3 +114,9 @@ def test_counts_are_those_of_the_whole_slide_with_the_window_as_it_is_in_memory(
         found = counts.with_window(window, np.bincount(truth[part].ravel(), minlength=256))
         np.testing.assert_array_equal(found, np.bincount(truth.ravel(), minlength=256))
         master.write(place, np.ascontiguousarray(truth[part]))
+    elsewhere: Box = ((1100, 1300), (1100, 1300))
+    truth[tuple(slice(*side) for side in elsewhere)] = 3
+    master.write(elsewhere, np.full((200, 200), 3, np.uint8))
+    counts.forget(elsewhere)
+    found = counts.with_window(window, np.bincount(truth[:1024, :1024].ravel(), minlength=256))
+    np.testing.assert_array_equal(found, np.bincount(truth.ravel(), minlength=256))

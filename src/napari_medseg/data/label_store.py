@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import shutil
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -95,6 +96,7 @@ class LabelStore:
         self._unflushed: set[tuple[int, ...]] = set()
         #: Whether several boxes are written together, and the array that is open meanwhile.
         self._is_locked, self._open_array = False, None
+        self._mutex = threading.RLock()
         self._check_shape()
 
     @property
@@ -272,10 +274,17 @@ class LabelStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
+        """Keep other threads out, and other programs unless `together` does so already."""
+        with self._mutex:
+            if self._is_locked:
+                yield
+            else:
+                with self._locked():
+                    yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         """Hold the label's own lock, make the store if need be, and turn failures into sentences."""
-        if self._is_locked:
-            yield
-            return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(lock_path(self.path)):

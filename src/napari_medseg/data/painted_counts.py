@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medseg.data.slide_master import SlideMaster
-from napari_medseg.data.slide_window import SlideWindow, contains
+from napari_medseg.data.slide_window import SlideWindow, common_box, contains
 from napari_medseg.structures import NOT_LOOKED_AT, Box
 
 #: More chunks than this are not counted while somebody paints: at 512² pixels each, a second's work.
@@ -26,6 +26,10 @@ class PaintedCounts:
     def __init__(self, master: SlideMaster) -> None:
         self._master = master
         self._known: dict[Box, Counts] = {}
+
+    def forget(self, box: Box) -> None:
+        """Count the chunks that a box touches again: it was written, though not in the window."""
+        self._known = {chunk: counts for chunk, counts in self._known.items() if common_box(chunk, box) is None}
 
     def with_window(self, window: SlideWindow, in_window: Counts) -> Counts | None:
         """Pixels of the whole slide per value, int64 (256,); None where too much is painted to count it quickly.

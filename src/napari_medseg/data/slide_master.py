@@ -182,12 +182,9 @@ class SlideMaster(LabelStore):
                 yield int(row.name), int(column.name)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """As for other stores; afterwards the coarser levels show what was written."""
-        if self._is_locked:
-            yield
-            return
-        with super()._writing():
+        with super()._locked():
             # Of a killed program, or of one whose disk was full.
             self._halve_pending()
             yield

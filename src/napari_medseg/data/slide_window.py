@@ -70,8 +70,8 @@ class SlideWindow:
 
     def within(self, box: Box) -> Box | None:
         """The part of a box of the master that lies in the window, counted from its corner; None for none."""
-        overlap = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, self.box, strict=True))
-        return None if any(start >= stop for start, stop in overlap) else relative(overlap, self.box)
+        common = common_box(box, self.box)
+        return None if common is None else relative(common, self.box)
 
 
 def window_around(view: Box, shape: tuple[int, ...], step: int, side: int = SIDE) -> Box | None:
@@ -156,3 +156,9 @@ def pixel_micrometers(image: Image) -> float | None:
     """Micrometres along a level-0 pixel; None where the file does not say."""
     factor = None if image.units is None else millimeters(image.units[-1])
     return None if image.spacing is None or factor is None else image.spacing[-1] * factor * 1e3
+
+
+def common_box(one: Box, other: Box) -> Box | None:
+    """The part that two boxes share; None for none."""
+    common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(one, other, strict=True))
+    return common if all(start < stop for start, stop in common) else None

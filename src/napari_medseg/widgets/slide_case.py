@@ -21,7 +21,7 @@ from napari_medseg.data.label_layout import relative, slices
 from napari_medseg.data.label_store import LabelStore
 from napari_medseg.data.painted_counts import PaintedCounts
 from napari_medseg.data.slide_master import SlideMaster, is_slide_master
-from napari_medseg.data.slide_window import SlideWindow, downsample_near, usual_downsample, window_in_middle
+from napari_medseg.data.slide_window import SlideWindow, common_box, downsample_near, usual_downsample, window_in_middle
 from napari_medseg.errors import DatasetError, MedsegError
 from napari_medseg.io.slide.facts import is_slide
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Box, Case, Image
@@ -175,7 +175,7 @@ class SlideCase(OpenCase):
     def read(self, box: Box) -> npt.NDArray[np.uint8]:
         """Labels of a box of the painting, with what is in the window as it is now; raises `ReadError`."""
         labels = self.store.read(box)
-        if (common := _common(box, self._slide_window.box)) is not None:
+        if (common := common_box(box, self._slide_window.box)) is not None:
             labels[slices(relative(common, box))] = self.labels.data[slices(relative(common, self._slide_window.box))]
         return labels
 
@@ -187,7 +187,7 @@ class SlideCase(OpenCase):
         MedsegError
             What lies outside the window cannot be saved now.
         """
-        common, rest = _common(box, self._slide_window.box), labels
+        common, rest = common_box(box, self._slide_window.box), labels
         if common is not None:
             place = slices(relative(common, box))
             # The window is saved as after any stroke.
@@ -195,6 +195,7 @@ class SlideCase(OpenCase):
             rest[place] = self.store.read(common)
             self.locks.set_box(relative(common, self._slide_window.box), labels[place])
         self.store.write(box, rest)
+        self._counts.forget(box)
         self.painted.layer.refresh()
 
     def mark_region_complete(self, box: Box, mask: Mask | None = None) -> int:
@@ -294,12 +295,6 @@ class SlideCase(OpenCase):
         self.labels.events.opacity.disconnect(self._follow_opacity)
         self.window.stop()
         super()._stop()
-
-
-def _common(one: Box, other: Box) -> Box | None:
-    """The part that two boxes share."""
-    common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(one, other, strict=True))
-    return common if all(start < stop for start, stop in common) else None
 
 
 def opened_case(viewer: napari.Viewer, dataset: Dataset, case: Case, pixel_size: float | None = None) -> OpenCase:
