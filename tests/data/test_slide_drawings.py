@@ -105,3 +105,12 @@ def test_so_many_contours_that_drawing_stalls_are_only_shown_but_for_the_last() 
     more, drawn = sheet.with_more([contours[0], contour("x")])
     assert [c.class_name for c in drawn] == ["0", "x"]
     assert len({c.id for c in (*more.drawn, *more.found.contours)}) == MOST_CONTOURS + 12
+
+
+def test_contours_of_another_file_lie_above_what_is_drawn_by_then(tmp_path: Path) -> None:
+    sheet = ContourSheet.of(SlideContours(contours=(contour("first"),)))
+    drawn = (*sheet.drawn, contour("by hand"))
+    sheet, more = sheet.with_more([contour("cells", properties={"objectType": "cell"}), contour("last")], drawn)
+    sheet.write(tmp_path / "a.geojson", (*drawn, *more, contour("later")))
+    found = SlideContours.read(tmp_path / "a.geojson").contours
+    assert [c.class_name for c in found] == ["first", "by hand", "cells", "last", "later"]

@@ -237,9 +237,19 @@ def test_what_a_program_found_and_what_cannot_be_read_stay_in_their_files(slide:
     slide.key(Qt.Key.Key_D)
     slide.freehand(4000, 4000, 800)
     slide.until(lambda: slide.names() == ["tumour"])
+    # ImageScope's layers become classes of the data set.
+    (folder / "other.xml").write_text(
+        '<Annotations><Annotation Id="1" Name="fat" LineColor="255"><Regions><Region Type="0"><Vertices>'
+        '<Vertex X="6000" Y="500"/><Vertex X="7000" Y="500"/><Vertex X="7000" Y="1500"/>'
+        "</Vertices></Region></Regions></Annotation></Annotations>",
+        "utf-8",
+    )
+    slide.panel.contours.import_file(folder / "other.xml")
+    slide.until(lambda: slide.names() == ["tumour", "fat"])
+    assert [(c.name, c.color) for c in slide.open.classes][2:] == [("fat", "#ff0000")]
     slide.session.close_case()
     assert json.loads(path.read_text("utf-8"))["features"][0] == cell
-    assert [c.class_name for c in on_disk(folder).contours] == ["Mitosis", "tumour"]
+    assert [c.class_name for c in on_disk(folder).contours] == ["Mitosis", "tumour", "fat"]
 
     # A file that cannot be read is told of, and kept.
     path.write_text("{ broken", "utf-8")

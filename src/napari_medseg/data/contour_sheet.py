@@ -50,9 +50,21 @@ class ContourSheet:
         """The contours of a file, apart."""
         return cls(others=contours.others).with_more(contours.contours)[0]
 
-    def with_more(self, contours: Sequence[Contour]) -> tuple[ContourSheet, tuple[Contour, ...]]:
-        """The sheet with contours of another file above its own, and those among them to draw on."""
+    def with_more(
+        self, contours: Sequence[Contour], drawn_now: Sequence[Contour] = ()
+    ) -> tuple[ContourSheet, tuple[Contour, ...]]:
+        """The sheet with contours of another file above all that is there, and those among them to draw on.
+
+        Parameters
+        ----------
+        contours
+            Of the other file.
+        drawn_now
+            What is drawn by now, as it is not in the file yet.
+        """
         places = dict(self.places)
+        for contour in drawn_now:
+            places.setdefault(contour.id, len(places))
         new = []
         for contour in contours:
             each = contour if contour.id not in places else replace(contour, id=str(uuid.uuid4()))

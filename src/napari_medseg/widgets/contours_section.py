@@ -19,10 +19,13 @@ from qtpy.QtWidgets import (
 from napari_medseg.annotation.contour_drawing import How
 from napari_medseg.data.contour_classes import with_classes_of
 from napari_medseg.data.slide_contours import REGION
+from napari_medseg.errors import AnnotationError
+from napari_medseg.io.annotation_xml import Annotations
 from napari_medseg.io.annotations import FILE_FILTER, read_annotations
 from napari_medseg.structures import Case
 from napari_medseg.widgets.errors import shown_errors
 from napari_medseg.widgets.fold import Fold
+from napari_medseg.widgets.jobs import ThreadJob
 from napari_medseg.widgets.notice import Notice
 from napari_medseg.widgets.parts import button, row, words
 from napari_medseg.widgets.session import Session
@@ -74,15 +77,16 @@ class ContoursSection(QWidget):
         for how, shown in self.hows.items():
             shown.clicked.connect(partial(self._choose_how, how))
         self.region.clicked.connect(self._choose_region)
-        bring = button("Import …", self._import, name="import_contours")
-        bring.setToolTip("Contours that QuPath (GeoJSON), ASAP or ImageScope (XML) wrote for this slide")
+        self._job: ThreadJob | None = None
+        self.bring = button("Import …", self._import, name="import_contours")
+        self.bring.setToolTip("Contours that QuPath (GeoJSON), ASAP or ImageScope (XML) wrote for this slide")
         send = button("Export …", self._export, name="export_contours")
         send.setToolTip("A GeoJSON file that QuPath reads")
         content = self.fold.content
         content.addLayout(_side_by_side(*self.tools.values()))
         content.addLayout(_side_by_side(*self.hows.values(), self.region))
         content.addWidget(self.state)
-        content.addLayout(row(bring, send))
+        content.addLayout(row(self.bring, send))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.fold)
@@ -142,7 +146,33 @@ class ContoursSection(QWidget):
     def _import(self) -> None:
         found, _ = QFileDialog.getOpenFileName(self, "Import contours", "", FILE_FILTER)
         if found:
-            import_contours(self._session, Path(found))
+            self.import_file(Path(found))
+
+    def import_file(self, path: Path) -> None:
+        """Take contours of a file into the slide on screen; files of many cells are read beside the window."""
+        slide = slide_of(self._session)
+        if slide is None:
+            return
+        self.bring.setEnabled(False)
+        self.state.setText(f"Reading {path.name} …")
+        self._job = ThreadJob(lambda _: read_annotations(path))
+        self._job.result.connect(partial(self._take_in, slide.case.case, path.name))
+        self._job.failed.connect(self.notice.show_error)
+        self._job.finished.connect(self._import_ended)
+        self._job.end_with(self)
+        self._job.start()
+
+    @shown_errors
+    def _take_in(self, case: str, name: str, found: Annotations) -> None:
+        slide = slide_of(self._session)
+        if slide is None or slide.case.case != case:
+            raise AnnotationError(f"Another case was opened while {name} was read: open the slide and import it again.")
+        add_annotations(self._session, name, found)
+
+    def _import_ended(self, outcome: str) -> None:
+        del outcome
+        self.bring.setEnabled(True)
+        self._show()
 
     @shown_errors
     def _export(self) -> None:
@@ -182,25 +212,24 @@ def switch_region(session: Session) -> None:
         slide.contours.choose_region(not slide.contours.draws_region)
 
 
-def import_contours(session: Session, path: Path) -> None:
+def add_annotations(session: Session, name: str, found: Annotations) -> None:
     """Take contours of a file into the slide on screen, with classes that the data set does not have yet.
 
     Raises
     ------
     MedsegError
-        The file cannot be read, or the data set cannot be written.
+        The data set cannot be written, or the slide's own contours are still being read.
     """
     slide = slide_of(session)
     if slide is None:
         return
-    found = read_annotations(path)
     info = with_classes_of(slide.dataset.info, found.contours)
     if info != slide.dataset.info:
         slide.dataset.set_info(info)
         session.dataset_changed.emit(slide.dataset)
     slide.contours.add(found.contours)
     left = f"; {found.left_out:,} points and lines were left out" if found.left_out else ""
-    session.tell(f"{len(found.contours):,} contours of {path.name} were added{left}.")
+    session.tell(f"{len(found.contours):,} contours of {name} were added{left}.")
 
 
 def _summary(tool: SlideContoursTool) -> str:

@@ -211,7 +211,7 @@ class SlideContoursTool(QObject):
         self._refuse_early()
         self.contours.look_again()
         before = self._sheet.found
-        self._sheet, drawn = self._sheet.with_more(contours)
+        self._sheet, drawn = self._sheet.with_more(contours, self.present.contours)
         if self._sheet.found is not before:
             self._show_found()
             self._on_change()
