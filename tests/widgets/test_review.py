@@ -78,7 +78,12 @@ def test_a_reviewed_case_resists_brush_tag_undo_and_prediction_until_it_is_unloc
     assert (session.labels.data[250, 150:450] == 2).all()
     press(qtbot, viewer, Qt.Key.Key_Return, CONTROL)
     session.open_case("case0")
+    read(session.dataset, "case1", (0, 50))
+    session.cases_changed.emit()
+    press(qtbot, viewer, Qt.Key.Key_Return, CONTROL | Qt.KeyboardModifier.ShiftModifier)
+    assert session.case.case == "case1", "the next one that is done"
     click(qtbot, panel, "reviewed")
+    assert "no other case waits for review" in panel.notice.words
     session.open_case("case0")
     before = session.labels.data.copy()
     row = row_in_another_process(tmp_path / "data", "case0")

@@ -92,6 +92,9 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
     width = max(len(reader) for reader in readers) + 2
     for key, figure in document["figures"].items():
         measure, _, name = key.partition("/")
+        if measure == "surface" and f"surface_um/{name}" in document["figures"]:
+            # Micrometres say the same in a better unit.
+            continue
         if figure["mean"] is None:
             lines.append(f"{_TITLES[measure].format(name)}: not defined")
             continue

@@ -208,7 +208,7 @@ class OpenCase(QObject):
                 setattr(self.labels, name, value)
         if self.curves is not None:
             self.curves.choose(tool.get("surface", 0))
-            if tool.get("curves"):
+            if tool.get("curves") and not self.locks.closed:
                 self.edit_curves(True)
 
     def count_values(self) -> npt.NDArray[np.int64] | None:

@@ -47,6 +47,7 @@ class ReviewPanel(QWidget):
         self.session.dataset_changed.connect(self._show_dataset)
         self.session.case_changed.connect(self._show_case)
         self.session.cases_changed.connect(self._show_row)
+        self.session.told.connect(self.notice.show_info)
         self._show_dataset(self.session.dataset)
         self._show_case(self.session.case)
 
@@ -83,7 +84,7 @@ class ReviewPanel(QWidget):
             inner.addWidget(fold)
         inner.addStretch(1)
         self.done = button("Mark reviewed", self._mark_reviewed, primary=True, name="reviewed")
-        self.done.setToolTip("This case is right: lock it, and open the next one that is done")
+        self.done.setToolTip("Ctrl+Shift+Enter: this case is right; lock it, and open the next one that is done")
         previous = button("◀", lambda: self._step(-1), tip="Previous case (Alt+Left)")
         following = button("▶", lambda: self._step(1), tip="Next case (Alt+Right)")
         layout.addWidget(self.title)
@@ -121,24 +122,7 @@ class ReviewPanel(QWidget):
 
     @shown_errors
     def _mark_reviewed(self) -> None:
-        opened = self.session.open
-        if opened is None:
-            return
-        reviewed = opened.case.case
-        if opened.case.status != "reviewed":
-            opened.mark_reviewed()
-        if not self._open_next_done():
-            self.notice.show_info(f"{reviewed} is reviewed; no other case waits for review.")
-
-    def _open_next_done(self) -> bool:
-        """Open the next case of the list that is done and not reviewed; False where there is none."""
-        dataset, case, order = self.session.dataset, self.session.case, self.session.order
-        start = order.index(case.case) + 1 if case is not None and case.case in order else 0
-        for case_id in (*order[start:], *order[:start]):
-            if dataset is not None and dataset.case(case_id).status == "done":
-                self.session.open_case(case_id)
-                return True
-        return False
+        self.session.review_case()
 
     @shown_errors
     def _step(self, by: int) -> None:

@@ -236,12 +236,15 @@ class Session(QObject):
 
     def open_next_todo(self) -> bool:
         """Open the next case of the list that is to do, from the one on screen on, then from the top; False: none."""
+        return self._open_next("todo")
+
+    def _open_next(self, status: str) -> bool:
         if self._dataset is None:
             return False
         present = self.case.case if self.case is not None else ""
         start = self.order.index(present) + 1 if present in self.order else 0
         for case_id in (*self.order[start:], *self.order[:start]):
-            if case_id != present and self._dataset.case(case_id).status == "todo":
+            if case_id != present and self._dataset.case(case_id).status == status:
                 self.open_case(case_id)
                 return True
         return False
@@ -258,6 +261,16 @@ class Session(QObject):
             self.tell(f"{finished} {how}; no other case is to do.")
         elif was_done:
             self.tell(f"{finished} {how}; this is the next case to do.")
+
+    def review_case(self) -> None:
+        """Mark the case on screen reviewed, then open the next one that is done, or say that there is none."""
+        if self._open is None:
+            return
+        reviewed = self._open.case.case
+        if self._open.case.status != "reviewed":
+            self._open.mark_reviewed()
+        if not self._open_next("done"):
+            self.tell(f"{reviewed} is reviewed; no other case waits for review.")
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Save before the window closes."""

@@ -54,6 +54,7 @@ KEYS = (
     ("Alt+J", "pick single objects of its proposal, or draw again"),
     ("Alt+A", "OCT: true millimetres, or pixel by pixel"),
     ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo the last change of labels or curves"),
+    ("Ctrl+Shift+Enter", "mark reviewed, go to the next case that is done"),
     ("Alt+Shift+Down, Up", "review: next, previous disputed place"),
     ("F1", "show or hide this sheet"),
 )
@@ -137,6 +138,8 @@ def install_shortcuts(viewer: napari.Viewer) -> None:
         "Alt+Shift+Right": lambda: session.step(1, within_group=True),
         "Ctrl+Return": session.finish_case,
         "Ctrl+Enter": session.finish_case,
+        "Ctrl+Shift+Return": session.review_case,
+        "Ctrl+Shift+Enter": session.review_case,
         "Alt+N": lambda: _mark_empty(session),
         "Alt+R": lambda: complete_region(session),
         "Alt+A": lambda: switch_aspect(session.viewer, not is_true_aspect(session.viewer.layers)),

@@ -74,7 +74,7 @@ class WorkView(Fold):
             layout.addWidget(self._plot)
         self._plot.clear()
         places = np.arange(1, len(minutes) + 1)
-        for chosen, color, symbol in ((~corrected, _DRAWN, "o"), (corrected, _CORRECTED, "t")):
+        for chosen, color, symbol in ((~corrected, _DRAWN, "o"), (corrected, _CORRECTED, "t1")):
             self._plot.plot(
                 places[chosen],
                 minutes[chosen],
@@ -99,8 +99,8 @@ def sentences(report: WorkReport) -> list[str]:
     if not report.finished:
         return ["Nothing was timed yet: cases that you draw or tag here and mark done are."]
     lines = [
-        _of("○ drawn from nothing", report.drawn),
-        _of("△ corrected from a model", report.corrected),
+        _of("● drawn from nothing", report.drawn),
+        _of("▲ corrected from a model", report.corrected),
         _of("tagged", report.tagged),
     ]
     if report.gain is not None:
