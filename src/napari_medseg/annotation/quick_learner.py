@@ -9,8 +9,9 @@ interpolated elsewhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +23,9 @@ from napari_medseg.annotation.surfaces import Labels
 from napari_medseg.errors import AnnotationError
 from napari_medseg.structures import NOT_LOOKED_AT, Progress
 
-if TYPE_CHECKING:
-    from sklearn.ensemble import ExtraTreesClassifier
-
 #: Pixels that the forest learns from, of all labels together.
 MOST_EXAMPLES = 6000
-_TREES, _LEAF = 48, 3
+_TREES, _LEAF, _THREADS = 48, 3, 2
 #: Pixels along an axis between those that are judged first.
 _STEP = 4
 #: Pixels judged at once, between which the work can be stopped.
@@ -102,8 +100,6 @@ class QuickForest:
     """
 
     def __init__(self, examples: Examples) -> None:
-        from sklearn.ensemble import ExtraTreesClassifier
-
         if len(examples.present) < 2:
             raise AnnotationError(
                 "The quick learner needs strokes of two kinds: draw one in a structure, and one of another class or of "
@@ -111,11 +107,8 @@ class QuickForest:
             )
         self.values = np.array(examples.present, np.uint8)
         taught = examples.thinned()
-        # Threads: a process per tree would cost more than the tree.
-        self._trees: ExtraTreesClassifier = ExtraTreesClassifier(
-            _TREES, min_samples_leaf=_LEAF, class_weight="balanced", max_features="sqrt", n_jobs=2, random_state=0
-        )
-        self._trees.fit(taught.features, taught.values)
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="forest") as pool:
+            self._trees = list(pool.map(lambda seed: _grown_tree(taught, seed), range(_TREES)))
 
     def propose(self, features: Planes, progress: Progress | None = None) -> Proposal:
         """Judge a picture.
@@ -141,6 +134,12 @@ class QuickForest:
         best = votes.argmax(axis=2)
         return Proposal(values=self.values[best], confidence=votes.max(axis=2))
 
+    def votes(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Share of the trees' votes for each of `values`, float32 (pixel, value), of features (pixel, feature)."""
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="forest") as pool:
+            shares = pool.map(lambda tree: tree.predict(features), self._trees)
+            return np.asarray(sum(shares) / len(self._trees), np.float32)
+
     def _judge(self, features: Planes, known: tuple[Mask, Planes] | None, progress: Progress | None) -> Planes:
         """Votes (y, x, value) of the pixels that a mask tells; others as they are known."""
         shape = features.shape[:2]
@@ -150,13 +149,24 @@ class QuickForest:
             if progress is not None:
                 progress(start, len(rows), "learning")
             part = slice(start, start + _AT_ONCE)
-            votes[rows[part], columns[part]] = self._trees.predict_proba(features[rows[part], columns[part]])
+            votes[rows[part], columns[part]] = self.votes(features[rows[part], columns[part]])
         return votes
 
 
 def load_forests() -> None:
-    """Load the library of forests, which takes about a second the first time."""
-    import sklearn.ensemble  # noqa: F401 - loading it is what is asked for
+    """Load the library of trees, which takes about a second the first time."""
+    import sklearn.tree  # noqa: F401 - loading it is what is asked for
+
+
+def _grown_tree(examples: Examples, seed: int) -> Any:
+    """An extremely randomised tree (Geurts, Ernst and Wehenkel, Machine Learning 63 (2006)), without its wrapping.
+
+    scikit-learn's own forests are run by joblib, which warns once per tree in programs without filters of warnings.
+    """
+    from sklearn.tree import ExtraTreeClassifier
+
+    tree = ExtraTreeClassifier(min_samples_leaf=_LEAF, class_weight="balanced", max_features="sqrt", random_state=seed)
+    return tree.fit(examples.features, examples.values).tree_
 
 
 def examples_in(features: Planes, labels: Labels, most: int = MOST_EXAMPLES, seed: int = 0) -> Examples:
