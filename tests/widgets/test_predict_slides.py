@@ -122,6 +122,7 @@ def test_what_is_in_view_is_taken_over_where_nobody_painted(desk, qtbot):
     outside = predicted.copy()
     outside[y0:y1, x0:x1] = NOT_LOOKED_AT
     assert (outside == NOT_LOOKED_AT).all()
+    assert viewer.layers.selection.active is session.labels, "the person's tool stays in hand"
     shares = [layer for layer in viewer.layers if "probability" in layer.name]
     assert [layer.name.rpartition(" of ")[2] for layer in shares] == ["gland", "benign", "malignant"]
     assert not any(layer.visible for layer in shares)
@@ -138,3 +139,13 @@ def test_what_is_in_view_is_taken_over_where_nobody_painted(desk, qtbot):
     np.testing.assert_array_equal(kept[: expected.shape[0], : expected.shape[1]], expected)
     row = Dataset.open(session.dataset.path).case("one")
     assert (row.status, row.origin) == ("draft", "person"), "a person painted first"
+
+
+def test_a_folder_that_cannot_be_written_is_told(desk, qtbot):
+    viewer, panel, session = desk
+    (session.dataset.path / "predictions").write_text("in the way")
+    press(qtbot, panel, "run")
+    qtbot.waitUntil(lambda: panel.job is None, timeout=LONG)
+    assert "could not be written" in panel.notice.words
+    assert not predictions_of(viewer)
+    assert not panel.results.results

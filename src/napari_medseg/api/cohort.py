@@ -7,7 +7,7 @@ the program that begins the slide, and put together by the one that finishes it;
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,7 +164,8 @@ class _Cohort:
         self._weights = weights
         self._states: dict[int, _State] = {}
         self._running: dict[int, Task] = {}
-        self._tries: dict[Task, int] = {}
+        #: How often tasks were begun that are not finished, by item, stage and band.
+        self._tries: Counter[tuple[int, str, int]] = Counter()
         self._rows: dict[int, dict[str, Any]] = {}
         self._number = 0
         self._pace = Pace(sum(weights.values()))
@@ -196,17 +197,19 @@ class _Cohort:
 
     def _take(self, message: Message) -> None:
         task = self._running.get(message.number)
-        if task is None or task.item.index in self._rows:
-            self._running.pop(message.number, None) if message.progress is None else None
-        elif message.progress is not None:
+        if task is None:
+            return
+        if message.progress is None:
+            del self._running[message.number]
+        if task.item.index in self._rows:
+            return  # another band of it failed
+        if message.progress is not None:
             done, of = message.progress
             self._states[task.item.index].shares[task.band] = done / max(of, 1)
             self._tell_progress()
         elif message.answer is not None:
-            del self._running[message.number]
             self._take_answer(task, message.answer)
         else:
-            del self._running[message.number]
             self._take_loss(task, message.lost)
 
     def _take_answer(self, task: Task, answer: Answer) -> None:
@@ -227,8 +230,9 @@ class _Cohort:
 
     def _take_loss(self, task: Task, why: str) -> None:
         """Begin a task again whose program ended: what it had written is not computed again."""
-        self._tries[task] = self._tries.get(task, 0) + 1
-        if self._tries[task] < _MOST_TRIES:
+        key = (task.item.index, task.stage, task.band)
+        self._tries[key] += 1
+        if self._tries[key] < _MOST_TRIES:
             self._report("warning", text=f"{task.item.file}: {why}; another one goes on with it.")
             self._queue.appendleft(task)
             return

@@ -134,15 +134,12 @@ class PredictPanel(QWidget):
         return slide_on_screen(layer, self.session)
 
     def _predict_slide(self, slide: SlideOnScreen) -> None:
-        layer, model, region = self.places.layer, self.models.path, None
-        if layer is None or model is None:
+        layer, model, shapes, region = self.places.layer, self.models.path, drawn_shapes(self.session.viewer), None
+        if layer is None or model is None or (shapes is None and self.places.place == "region"):
             raise ConfigError(self.places.obstacle())
         if self.places.place == "view":
             region = box_in_view(self.session.viewer, layer)
-        elif self.places.place == "region":
-            shapes = drawn_shapes(self.session.viewer)
-            if shapes is None:
-                raise ConfigError(self.places.obstacle())
+        elif shapes is not None and self.places.place == "region":
             region = drawn_box(shapes, layer)
         dataset, case = self.session.dataset, case_of_layer(self.session, layer)
         job = SlideJob(

@@ -88,6 +88,7 @@ class SlideJob(BatchJob):
         """Show what is finished."""
         labels = Path(cells["labels"]) if cells["labels"] else None
         layers, facts = [], []
+        chosen = self._viewer.layers.selection.active
         if labels is not None and self._growing is not None:
             grown = self._growing.finish(labels)
             layers += [] if grown is None else [grown]
@@ -97,6 +98,9 @@ class SlideJob(BatchJob):
                 added, told = add_slide_contours(self._viewer, labels, model=self._model, beside=self._layer)
                 layers += added
                 facts.append(told)
+        if chosen in self._viewer.layers:
+            # A person may be drawing: napari selects what was added last.
+            self._viewer.layers.selection.active = chosen
         self.shown.emit(
             Result(
                 title=self._layer.name,
