@@ -212,6 +212,24 @@ def test_class_keys_change_what_is_selected_delete_takes_it_away_and_undo_brings
     slide.key(Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier)
     assert slide.names() == ["tumour", "stroma"]
 
+    # What was reviewed stays as it is.
+    slide.session.update_case("a", status="reviewed")
+    slide.key(Qt.Key.Key_Z, control)
+    assert "was reviewed" in slide.panel.notice.words
+    slide.open.contours.contours.layer.selected_data = {0}
+    slide.open.contours.contours.layer.remove_selected()
+    slide.until(lambda: slide.open.contours.contours.layer.nshapes == 2)
+    assert slide.names() == ["tumour", "stroma"]
+    # Not by napari's own brush either.
+    tiles = slide.open.tiles.layer
+    slide.viewer.layers.selection.active = tiles
+    tiles.mode = "paint"
+    painted: list[object] = []
+    tiles.events.paint.connect(painted.append)
+    slide.click(2500, 2500)
+    slide.until(lambda: painted != [])
+    assert slide.open.tiles.counts() == {}
+
 
 def test_what_a_program_found_and_what_cannot_be_read_stay_in_their_files(slide: Slide, folder: Path) -> None:
     cell = {

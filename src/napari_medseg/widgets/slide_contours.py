@@ -60,6 +60,8 @@ class SlideContoursTool(QObject):
         Folder for a file that another program wrote meanwhile, or that could not be read.
     classes, value, hidden
         Classes of the data set now, the value of the one that is drawn, and values of those that are not shown.
+    refusal
+        Why nothing may be changed now, one sentence; empty otherwise.
     """
 
     #: The file was written.
@@ -82,10 +84,12 @@ class SlideContoursTool(QObject):
         classes: Callable[[], Sequence[MaskClass]],
         value: Callable[[], int],
         hidden: Callable[[], Collection[int]],
+        refusal: Callable[[], str],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._classes, self._value, self._hidden = classes, value, hidden
+        self._refusal = refusal
         self._draws_region = False
         #: What becomes of the next shape.
         self.how: How = "new"
@@ -155,8 +159,8 @@ class SlideContoursTool(QObject):
         return Look(chosen.name, chosen.color)
 
     def use(self, tool: Tool) -> None:
-        """Let the mouse do this with contours; raises `AnnotationError` while they are being read."""
-        self._refuse_early()
+        """Let the mouse do this with contours; raises `AnnotationError` where it may not."""
+        self._refuse_now()
         self._select()
         self.contours.layer.mode = _MODES[tool]
         self._show_look()
@@ -206,9 +210,9 @@ class SlideContoursTool(QObject):
         Raises
         ------
         AnnotationError
-            The case's own file is still being read.
+            The case's own file is still being read, or nothing may be changed.
         """
-        self._refuse_early()
+        self._refuse_now()
         self.contours.look_again()
         before = self._sheet.found
         self._sheet, drawn = self._sheet.with_more(contours, self.present.contours)
@@ -223,12 +227,14 @@ class SlideContoursTool(QObject):
         self._sheet.write(path, self._as_written())
 
     def undo(self) -> None:
-        """Take the last act back."""
+        """Take the last act back; raises `AnnotationError` where it may not."""
+        self._refuse_now()
         self.contours.look_again()
         self.drawing.undo()
 
     def redo(self) -> None:
-        """Do again what was undone last."""
+        """Do again what was undone last; raises `AnnotationError` where it may not."""
+        self._refuse_now()
         self.contours.look_again()
         self.drawing.redo()
 
@@ -300,13 +306,18 @@ class SlideContoursTool(QObject):
         colors = {c.name: c.color for c in self._classes()}
         return [replace(c, color=colors.get(c.class_name, c.color)) for c in self.present.contours]
 
-    def _refuse_early(self) -> None:
-        if self.is_loading:
-            raise AnnotationError("The contours of this slide are still being read: wait a moment.")
+    def _refuse_now(self) -> None:
+        reading = "The contours of this slide are still being read: wait a moment."
+        if text := reading if self.is_loading else self._refusal():
+            raise AnnotationError(text)
 
     def _take(self, edits: Edits) -> None:
         """Do what the person did in the layer."""
         chosen = self.contours.chosen
+        if text := self._refusal():
+            self.failed.emit(text)
+            self._show()
+            return
         if edits.removed:
             self.drawing.remove(edits.removed)
         if edits.moved:
@@ -344,6 +355,7 @@ class SlideContoursTool(QObject):
     def _mark_chosen(self) -> None:
         self.contours.look_again()
         if self.contours.chosen:
+            self._refuse_now()
             self.drawing.mark(self.contours.chosen, self.look)
         self._show_look()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import napari
 
+from napari_medseg.data.dataset import reviewed_text
 from napari_medseg.data.slide_contours import contours_path
 from napari_medseg.data.slide_window import pixel_micrometers
 from napari_medseg.data.tile_tags import tags_path
@@ -34,6 +35,7 @@ def contours_on(viewer: napari.Viewer, opened: SlideCase) -> SlideContoursTool:
         classes=lambda: opened.classes,
         value=lambda: int(opened.labels.selected_label),
         hidden=lambda: opened.hidden,
+        refusal=lambda: _refusal(opened),
         parent=opened,
     )
     _connect(tool, opened)
@@ -54,10 +56,16 @@ def tile_tagging_on(viewer: napari.Viewer, opened: SlideCase) -> TileTagging:
         kept=dataset.path / "history" / _KEPT,
         tags=lambda: dataset.info.tags,
         side=dataset.info.tile,
+        refusal=lambda: _refusal(opened),
         parent=opened,
     )
     _connect(tagging, opened)
     return tagging
+
+
+def _refusal(opened: SlideCase) -> str:
+    """Why a reviewed case stays as it is; empty for any other."""
+    return reviewed_text(opened.case) if opened.case.status == "reviewed" else ""
 
 
 def _connect(part: SlideContoursTool | TileTagging, opened: SlideCase) -> None:

@@ -50,6 +50,8 @@ class TileTagging(QObject):
         Tags of the data set now.
     side
         Of a tile, as in `side_in_pixels`; tags that are there already count more.
+    refusal
+        Why nothing may be changed now, one sentence; empty otherwise.
     """
 
     #: The file was written.
@@ -71,12 +73,14 @@ class TileTagging(QObject):
         kept: Path,
         tags: Callable[[], Sequence[TagClass]],
         side: str,
+        refusal: Callable[[], str],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = weakref.ref(viewer)
         self._beside, self._shape, self._micrometers = beside, shape, micrometers
         self._tags = tags
+        self._refusal = refusal
         self._name = name
         self._values: dict[str, int] = {}
         #: Tags in the file that are on no tile of the grid.
@@ -113,10 +117,12 @@ class TileTagging(QObject):
         return counts
 
     def start(self) -> None:
-        """Let the mouse tag tiles; raises `AnnotationError` where there is no tag to give."""
+        """Let the mouse tag tiles; raises `AnnotationError` where it may not, or there is no tag to give."""
         viewer = self._viewer()
         if viewer is None:
             return
+        if text := self._refusal():
+            raise AnnotationError(text)
         if not self.chosen:
             raise AnnotationError("There is no tag to give: add one first.")
         self.layer.visible = True
@@ -232,7 +238,13 @@ class TileTagging(QObject):
         layer.selected_label = value
 
     def _on_change(self) -> None:
-        if not np.array_equal(self.layer.data, self._seen):
+        if np.array_equal(self.layer.data, self._seen):
+            return
+        if text := self._refusal():
+            self.layer.data[:] = self._seen
+            self.layer.refresh()
+            self.failed.emit(text)
+        else:
             self._seen = self.layer.data.copy()
             self.saving.note_change()
             self.changed.emit()
