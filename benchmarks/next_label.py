@@ -303,30 +303,35 @@ def as_markdown(table: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Prepare, or replay and print."""
+def parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
     from napari_medseg.inference.ranking import STRATEGIES
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", help="small copies that --prepare made")
-    parser.add_argument("--prepare", type=Path, metavar="OUT", help="make small copies there, and end")
-    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="print what --out files hold, and end")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="where the images lie")
-    parser.add_argument("--side", type=int, default=192, help="shorter side of the small copies, in pixels")
-    parser.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS)
-    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=STRATEGIES)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=0, help="to go on where an earlier call ended")
-    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--start", type=int, default=4, help="images labelled at first")
-    parser.add_argument("--step", type=int, default=4, help="images labelled in each round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=250, help="optimiser steps of every training")
-    parser.add_argument("--width", type=int, default=16, help="channels of the network's finest level")
-    parser.add_argument("--minutes", type=float, default=600.0, help="start no seed after so many minutes")
-    parser.add_argument("--out", type=Path, help="JSON with every replay, rewritten as they end")
-    args = parser.parse_args()
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("folder", type=Path, nargs="?", help="small copies that --prepare made")
+    made.add_argument("--prepare", type=Path, metavar="OUT", help="make small copies there, and end")
+    made.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="print what --out files hold, and end")
+    made.add_argument("--data", type=Path, default=Path("../shared/data"), help="where the images lie")
+    made.add_argument("--side", type=int, default=192, help="shorter side of the small copies, in pixels")
+    made.add_argument("--datasets", nargs="+", default=list(DATASETS), choices=DATASETS)
+    made.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=STRATEGIES)
+    made.add_argument("--seeds", type=int, default=5)
+    made.add_argument("--first-seed", type=int, default=0, help="to go on where an earlier call ended")
+    made.add_argument("--jobs", type=int, default=1, help="seeds at a time")
+    made.add_argument("--device", default="cpu")
+    made.add_argument("--start", type=int, default=4, help="images labelled at first")
+    made.add_argument("--step", type=int, default=4, help="images labelled in each round")
+    made.add_argument("--rounds", type=int, default=5)
+    made.add_argument("--steps", type=int, default=250, help="optimiser steps of every training")
+    made.add_argument("--width", type=int, default=16, help="channels of the network's finest level")
+    made.add_argument("--minutes", type=float, default=600.0, help="start no seed after so many minutes")
+    made.add_argument("--out", type=Path, help="JSON with every replay, rewritten as they end")
+    return made
+
+
+def main() -> None:
+    """Prepare, or replay and print."""
+    args = parser().parse_args()
     if args.prepare is not None:
         prepare(args.data, args.prepare, args.side)
         return

@@ -121,14 +121,15 @@ def fit_quality(model: LoadedModel, dataset: Dataset, *, report: Report = ignore
 
 def quality_card(learned: Sequence[Known], validation: Sequence[Known]) -> QualityCard:
     """The calibration that cases of the training and of the validation give."""
-    from napari_medseg.inference.quality import fit_line, fit_space, fit_temperature, score_of
+    from napari_medseg.inference.calibration import fit_tag_temperature
+    from napari_medseg.inference.quality import fit_line, fit_space, score_of
 
     drawn = [(each, each.dice) for each in validation if each.dice is not None]
     tagged = [(each, each.tag) for each in validation if each.tag is not None]
     temperature = None
     if tagged:
         chances = np.array([[*each.impression.tag_probabilities.values()] for each, _ in tagged])
-        temperature = fit_temperature(chances, np.array([tag for _, tag in tagged]))
+        temperature = fit_tag_temperature(chances, np.array([tag for _, tag in tagged]))
     features = [
         np.array([each.impression.features for each in cases if each.impression.features is not None])
         for cases in (learned, validation)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_medseg.inference.calibration import at_temperature, fit_tag_temperature
+from napari_medseg.inference.calibration import at_temperature
 from napari_medseg.inference.impressions import Impression
 from napari_medseg.io.model_file import FeatureSpace, QualityCard, QualityLine
 
@@ -143,11 +143,6 @@ def distance_in(space: FeatureSpace, features: Floats) -> float:
     along = np.asarray(space.directions) @ apart
     outside = float((apart**2).sum() - (along**2).sum())
     return float(np.sqrt((along**2 / np.asarray(space.variances)).sum() + max(0.0, outside) / space.rest))
-
-
-def fit_temperature(probabilities: Floats, truth: npt.NDArray[np.int64]) -> float | None:
-    """The temperature of tags (n, tags) on validation cases; None where they are too few."""
-    return fit_tag_temperature(probabilities, truth)
 
 
 def quality_of(impression: Impression, card: QualityCard) -> Quality:
