@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import napari
 import numpy as np
@@ -19,6 +20,8 @@ from napari_medseg.widgets._layers import LABELS_OPACITY, class_colormap, class_
 #: Largest side of the coarsest level, which is filled at once for the thumbnail.
 _COARSEST = 1024
 _CHUNK = 512
+#: Pieces of a level that are kept, of a quarter of a megabyte each: more than a screen shows at once.
+_KEPT_PIECES = 48
 
 
 #: What contours without a class are called, and their colour.
@@ -28,13 +31,22 @@ _MOST_CLASSES = 254
 
 
 class _Filled:
-    """Loads a block of one level."""
+    """Loads a block of one level from pieces that are filled once and kept for a while."""
 
     def __init__(self, contours: SlideContours, values: npt.NDArray[np.int16], step: int) -> None:
         self._contours, self._values, self._step = contours, values, step
+        self._piece = lru_cache(maxsize=_KEPT_PIECES)(self._fill)
 
     def __call__(self, block: Block) -> npt.NDArray[np.uint8]:
-        box = tuple((part.start * self._step, part.stop * self._step) for part in block)
+        (top, bottom), (left, right) = ((part.start, part.stop) for part in block)
+        rows, columns = (range(part.start // _CHUNK, -(-part.stop // _CHUNK)) for part in block)
+        whole = np.block([[self._piece(row, column) for column in columns] for row in rows])
+        y, x = rows.start * _CHUNK, columns.start * _CHUNK
+        return whole[top - y : bottom - y, left - x : right - x]
+
+    def _fill(self, row: int, column: int) -> npt.NDArray[np.uint8]:
+        side = _CHUNK * self._step
+        box = tuple((place * side, (place + 1) * side) for place in (row, column))
         return self._contours.filled(box, self._step, self._values)
 
 
