@@ -52,6 +52,8 @@ class GrowingPyramid:
     def write(self, pixels: Pixels, top: int, left: int) -> None:
         """Write a block and what it becomes in all coarser levels.
 
+        Columns on either side that hold nothing but the fill value are left out: most of a slide is glass.
+
         Parameters
         ----------
         pixels
@@ -76,11 +78,25 @@ class GrowingPyramid:
             padding = [*rest, (before[0], after[0]), (before[1], after[1])]
             block = np.pad(pixels, padding, constant_values=self.levels[0].fill_value)
         top, left = top - before[0], left - before[1]
+        kept = self._filled(block, left)
+        block, left = block[..., kept], left + kept.start
         with self._telling():
-            for level in self._written:
+            for level in self._written if block.size else ():
                 rows, columns = (slice(at, at + n) for at, n in zip((top, left), block.shape[-2:], strict=True))
                 level[..., rows, columns] = block
                 block, top, left = self._halve(block), top // 2, left // 2
+
+    def _filled(self, block: Pixels, left: int) -> slice:
+        """Columns of a block between whose ends lies all that differs from the fill value; whole stored pieces."""
+        level = self.levels[0]
+        columns = np.flatnonzero((block != level.fill_value).any(axis=tuple(range(block.ndim - 1))))
+        if not columns.size:
+            return slice(0, 0)
+        step, stored = 2 ** (len(self.levels) - 1), (level.shards or level.chunks)[-1]
+        unit = stored if stored % step == 0 else step
+        first = (left + int(columns[0])) // unit * unit - left
+        last = -(-(left + int(columns[-1]) + 1) // unit) * unit - left
+        return slice(max(first, 0), min(last, block.shape[-1]))
 
     def complete(self) -> None:
         """Make all coarser levels from the finest, file by file: the same as if each block had made them at once."""
