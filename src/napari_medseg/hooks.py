@@ -21,6 +21,7 @@ from napari_medseg.io.volume.presets import default_limits
 from napari_medseg.structures import BACKGROUND, NOT_LOOKED_AT, Image, MaskClass
 from napari_medseg.widgets._layers import LABELS_OPACITY, class_colormap, class_features, image_kwargs
 from napari_medseg.widgets.scan_layers import scan_layers
+from napari_medseg.widgets.slide_opening import show_later
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -53,7 +54,13 @@ def _paths(path: str | Sequence[str]) -> list[Path]:
 
 
 def _layers(path: str | Sequence[str]) -> list[LayerData]:
-    return [layer for one in one_per_series(_paths(path)) for layer in image_layers(read(one))]
+    layers: list[Any] = []
+    for one in one_per_series(_paths(path)):
+        image = with_virtual_levels(read(one))
+        if not show_later(image, image_layers):
+            layers += image_layers(image)
+    # npe2's way of saying "read, but nothing to add".
+    return layers or [(None,)]
 
 
 def image_layers(image: Image) -> list[LayerData]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 
 from napari_medseg.io.slide.virtual import VirtualLevel
 from napari_medseg.widgets.open_panel import OpenPanel
@@ -100,3 +100,17 @@ def test_a_slide_of_one_level_gets_its_overview_in_a_thread(desk, qtbot, tmp_pat
     assert [level.shape[0] for level in layer.data] == [7200, 3600, 1800, 900]
     assert isinstance(layer.data[-1], VirtualLevel)
     assert tuple(layer.scale) == (0.5, 0.5)
+
+
+def test_a_dropped_slide_of_one_level_is_shown_when_its_overview_is_there(desk, qtbot, tmp_path):
+    viewer, _ = desk
+    write_one_level(tmp_path / "one.tif", np.broadcast_to(tissue(8, 8)[:1, :1], (7200, 7200, 3)))
+    opened = []
+    # As a drop does: napari is asked while the window's own loop runs.
+    QTimer.singleShot(0, lambda: opened.append(viewer.open(tmp_path / "one.tif", plugin="napari-medseg")))
+    qtbot.waitUntil(lambda: opened != [], timeout=60_000)
+    assert opened == [[]]
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=60_000)
+    overview = viewer.layers[0].data[-1]
+    assert isinstance(overview, VirtualLevel)
+    assert overview.planes[0]._cache.nbytes == np.prod(overview.shape)
