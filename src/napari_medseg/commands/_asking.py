@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> Result:
 
     from napari_medseg.data.dataset import Dataset
     from napari_medseg.data.readings import ask_reader
-    from napari_medseg.errors import ConfigError
+    from napari_medseg.errors import ConfigError, DatasetError
 
     dataset = Dataset.open(args.path)
     if args.cases is not None:
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> Result:
         if not 0 < args.share <= 1:
             raise ConfigError(f"--share {args.share} is no share: write a number above 0 and up to 1, such as 0.2.")
         done = [case.case for case in dataset.cases if case.status in ("done", "reviewed")]
+        if not done:
+            raise DatasetError(f"No case of {dataset.path} is done: name the cases with --cases.")
         count = min(len(done), max(1, round(args.share * len(done))))
         picked = np.random.default_rng(args.seed).permutation(len(done))[:count]
         chosen = [done[place] for place in sorted(picked.tolist())]
