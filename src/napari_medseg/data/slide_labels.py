@@ -82,6 +82,8 @@ class SlideLabels:
         A mask that somebody corrected; None: the tissue is to be found.
     files
         What this was read from, for `content_hash`.
+    translation
+        256 values that are read instead of 0 to 255; empty: as they are.
     """
 
     case: str
