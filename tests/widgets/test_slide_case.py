@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -218,3 +223,58 @@ def test_the_resolution_is_chosen_until_something_is_painted(desk, qtbot):
     session.close_case()
     session.open_case("slide")
     assert session.open.store.downsample == 4
+
+
+_PAINTER = """
+import sys
+import napari
+from qtpy.QtCore import Qt, QTimer
+from napari_medseg.widgets.session import session_of
+
+viewer = napari.Viewer(show_welcome_screen=False)
+session = session_of(viewer)
+session.painting_size = 0.5
+session.open_dataset(sys.argv[1])
+session.open_case("slide")
+places = iter([(2000, 2000), (10_000, 14_000), (3000, 9000), (9000, 3000)])
+
+def paint():
+    row, column = next(places)
+    opened = session.open
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (row * 0.25, column * 0.25), 2.0
+    opened.window.follow()
+    opened.labels.paint(opened.labels.world_to_data((row * 0.25, column * 0.25)), 1)
+    session.saved.connect(lambda clock: say(row, column), type=Qt.ConnectionType.SingleShotConnection)
+
+def say(row, column):
+    print(row, column, flush=True)
+    QTimer.singleShot(0, paint)
+
+QTimer.singleShot(0, paint)
+napari.run()
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_window_has_saved_every_place_that_it_left(desk, qtbot, tmp_path):
+    _, _, session = desk
+    session.close_case()
+    environment = {**os.environ, "NAPARI_CONFIG": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", _PAINTER, str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as painter:
+        assert painter.stdout is not None
+        said = [tuple(map(int, painter.stdout.readline().split())) for _ in range(3)]
+        painter.send_signal(signal.SIGKILL)
+    assert len(set(said)) == 3
+    for place in said:
+        assert painted_on_disk(tmp_path, *place) == 1
+    row = Dataset.open(tmp_path / "data").case("slide")
+    assert (row.label, row.status) == ("slide.zarr", "draft")
+    # The lock of the dead window is no obstacle.
+    session.dataset.reload()
+    session.open_case("slide")
+    look_at(qtbot, session.viewer, 6000, 8000)
+    session.open.choose_class(2)
+    paint(qtbot, session.viewer, (6000, 7900), (6000, 8100))
+    saved(qtbot, session)
+    assert painted_on_disk(tmp_path, 6000, 8000) == 2

@@ -74,8 +74,8 @@ class SlideSection(QWidget):
     def _show_state(self) -> None:
         slide = self._slide()
         if slide is not None:
-            inside = "The yellow frame is what can be painted; it follows the view."
-            self.state.setText(inside if slide.window.is_open else "Zoom in to paint.")
+            ready = "All that is in view can be painted, anywhere on the slide."
+            self.state.setText(ready if slide.window.is_open else "Zoom in to paint.")
 
     @shown_errors
     def _choose_level(self, index: int) -> None:
