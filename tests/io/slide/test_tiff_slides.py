@@ -199,3 +199,21 @@ def test_an_ome_tiff_goes_to_tifffile_and_names_its_objective(tmp_path: Path) ->
     assert recognise(path).name == "a TIFF file"
     found = describe(path)
     assert (found["levels"], found["magnification"], found["kind"]) == ([[600, 700, 3], [300, 350, 3]], 20, "slide")
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "mpp", "power"),
+    [
+        ("CMU-1-Small-Region.svs", [(2967, 2220)], 0.499, 20),
+        ("TCGA-CR-7395-01A-01-TS1.svs", [(3567, 4443), (1783, 2221)], None, None),
+        ("openslide_small.svs", [(16, 16)], 0.499, 20),
+        ("boxes.tiff", [(250, 300), (125, 150), (62, 75), (31, 37)], None, None),
+    ],
+)
+def test_real_slides_tell_what_their_files_hold_and_nothing_else(
+    shared_data: Path, name: str, shapes: list[tuple[int, int]], mpp: float | None, power: int | None
+) -> None:
+    found = describe(shared_data / "path_slides" / name)
+    assert (found["kind"], found["levels"]) == ("slide", [[*shape, 3] for shape in shapes])
+    assert found["spacing"] == (None if mpp is None else pytest.approx([mpp, mpp]))
+    assert found.get("magnification") == power
