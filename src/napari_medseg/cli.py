@@ -38,6 +38,7 @@ COMMANDS = (
     "history",
     "measure",
     "export",
+    "export_model",
     "reproduce",
     "demo",
     "doctor",

@@ -30,6 +30,7 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "remote": (("aiohttp", "s3fs"), "OME-Zarr at web addresses"),
     "oct-vendors": (("oct_converter",), "OCT files of Topcon, Zeiss, Bioptigen and Optovue"),
     "video": (("av",), "AVI and MP4"),
+    "onnx": (("onnx", "onnxruntime", "bioimageio"), "models for other programs"),
     "cluster": (("distributed",), "prediction on a Dask cluster"),
 }
 #: Codecs of medical images, by the function of imagecodecs that tells whether it was built in.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -28,7 +29,9 @@ def grade_log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
     -------
     (b, grades), whose exponentials sum to 1
     """
-    above = torch.sigmoid(logits.float() / temperature).cummin(dim=1).values
+    each = torch.sigmoid(logits.float() / temperature)
+    # A running minimum; torch's own has no counterpart in exported graphs.
+    above = torch.stack(list(accumulate(each.unbind(dim=1), torch.minimum)), dim=1)
     sure = torch.ones_like(above[:, :1])
     steps = torch.cat([sure, above, torch.zeros_like(sure)], dim=1)
     shares = (steps[:, :-1] - steps[:, 1:]).clamp(min=_LEAST)

@@ -202,7 +202,7 @@ def _average_parts(x: Tensor) -> Tensor:
     Means have a deterministic backward pass on every device, torch's adaptive pooling has not.
     """
     length = x.shape[2]
-    spans = [(i * length // _PARTS, -(-(i + 1) * length // _PARTS)) for i in range(_PARTS)]
+    spans = [(i * length // _PARTS, ((i + 1) * length + _PARTS - 1) // _PARTS) for i in range(_PARTS)]
     return torch.stack([x[:, :, start:stop].flatten(2).mean(2) for start, stop in spans], dim=2)
 
 
