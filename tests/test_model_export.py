@@ -37,7 +37,7 @@ def run(path: Path | bytes, pixels: np.ndarray) -> dict[str, np.ndarray]:
 def test_a_graph_gives_what_the_program_gives(tmp_path: Path) -> None:
     model = load_model(bundled_model("pathology"), device="cpu", precision="fp32")
     export_model(model.path, tmp_path / "net.onnx")
-    # One window of the network, which works on half the resolution; a ramp is the same at any, so resampling hardly counts.
+    # One window of the network, which works on half the resolution; a ramp is the same at any, and hardly resampled.
     ramp = np.linspace(60, 220, 256).astype(np.uint8)
     pixels = np.stack(
         [np.tile(ramp, (256, 1)), np.full((256, 256), 90, np.uint8), np.tile(ramp[::-1], (256, 1))], axis=-1
