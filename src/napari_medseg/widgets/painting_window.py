@@ -95,6 +95,9 @@ class PaintingWindow(QObject):
             for emitter in self._camera_events():
                 emitter.disconnect(self._note_view)
         self._text.text, self._text.visible, self._text.position = self._text_before
+        if self.is_open:
+            # The layer stays where a person has removed the labels alone.
+            self._painted.show(None)
 
     @property
     def is_following(self) -> bool:
@@ -204,9 +207,8 @@ class PaintingWindow(QObject):
         self._timer.start()
 
     def _before_press(self, viewer: napari.Viewer, event: Any) -> None:
-        """A stroke that begins before the window has followed would be lost (napari's hook)."""
-        if self._timer.isActive():
-            self.follow()
+        """Strokes outside the window would be lost: follow, also in a canvas that grew (napari's hook)."""
+        self.follow()
 
     def _while_held(self, layer: Labels, event: Any) -> Iterator[None]:
         """Know when a button of the mouse is held over the layer (napari's hook)."""
