@@ -107,9 +107,7 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             found[arm].append(json.loads(done.stdout.splitlines()[-1]))
     reference = found["4 levels at once"]
-    print(
-        "| arm | what | weights | learning | step, s | ratio (CPU time; wall on a GPU) | peak memory, MB | ratio |"
-    )
+    print("| arm | what | weights | learning | step, s | ratio (CPU time; wall on a GPU) | peak memory, MB | ratio |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for arm, what in ARMS.items():
         runs = found[arm]

@@ -1,7 +1,7 @@
 """Take the picture of an evaluation's page for the documentation, on generated images with a bundled model.
 
-    pip install PyQt6-WebEngine
-    xvfb-run -a -s "-screen 0 1300x1800x24" python tools/evaluation_picture.py [--out docs/images/evaluation_page.png]
+pip install PyQt6-WebEngine
+xvfb-run -a -s "-screen 0 1300x1800x24" python tools/evaluation_picture.py [--out docs/images/evaluation_page.png]
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("demo", help="open napari on a sample with its prediction")
     parser.add_argument("scheme", nargs="?", default="pathology", metavar="SCHEME")
     parser.add_argument("--screenshot", metavar="FILE", help="write a picture of the window and end")
-    parser.add_argument("--data", metavar="DIR", help="only make a generated data set of the scheme there, to try it on")
+    parser.add_argument("--data", metavar="DIR", help="only make a generated data set of the scheme there")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 

@@ -126,9 +126,7 @@ def tissue_cells(tissue: Mask, working: tuple[int, ...], cell: int) -> Places:
     return np.argwhere((shares >= least) & (shares > 0)) * cell
 
 
-def touched_blocks(
-    labels: SlideLabels, slide_shape: tuple[int, ...], working: tuple[int, ...], side: int
-) -> list[Box]:
+def touched_blocks(labels: SlideLabels, slide_shape: tuple[int, ...], working: tuple[int, ...], side: int) -> list[Box]:
     """Blocks of the working grid that a contour or paint touches, in order."""
     counts = [-(-n // side) for n in working]
     touched = np.zeros(counts, bool)
