@@ -275,6 +275,6 @@ def _again(
         for one, other in zip(bands(old), bands(new), strict=True):
             total += one.size
             equal += int(np.count_nonzero(one == other))
-    other = total - equal
-    text = f"{other} of {total} pixels differ ({100 * other / total:.2g} %)" if other else "every pixel is the same"
-    return Finding(what="again", holds=not other, text=f"Predicted again, {text}.")
+    wrong = total - equal
+    text = f"{wrong} of {total} pixels differ ({100 * wrong / total:.2g} %)" if wrong else "every pixel is the same"
+    return Finding(what="again", holds=not wrong, text=f"Predicted again, {text}.")

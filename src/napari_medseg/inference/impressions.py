@@ -61,7 +61,7 @@ class Doubt:
         The expected hits, twice, over the pixels drawn and those expected: a ratio of expectations.
         """
         hit, drawn, chance = self.overlap.T
-        return np.divide(2 * hit, drawn + chance, out=np.full(len(hit), np.nan), where=drawn > 0)
+        return np.asarray(np.divide(2 * hit, drawn + chance, out=np.full(len(hit), np.nan), where=drawn > 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
