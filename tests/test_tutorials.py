@@ -26,7 +26,7 @@ SMALL = {
 TINY = {
     "pathology": "network.base_width=4 input_size=32",
     "oct": 'candidates=[{"base_width":4,"downsamplings":2}] search=false window_width=32 stride=16',
-    "boosting": "base_width=2 variants=2+1",
+    "boosting": "base_width=4 variants=2+1",
     "fibrosis": "network.base_width=4 input_size=16 input_slices=8 lesion=tumour",
     "thyroid": "network.base_width=4 network.middle_modules=1 input_size=64",
 }
