@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCREENSHOT ?= out/demo.png
 SCHEME ?= pathology
+# Processes that share the tests, by whole files; each has a display of its own and computes on one thread.
+TEST_PROCESSES ?= 2
 
 # uv must use the Python that is here, never download one.
 export UV_PYTHON_DOWNLOADS = never
@@ -26,7 +28,7 @@ demo: $(STAMP) | sysdeps ## open napari on a sample (SCHEME=oct, ...) with a sma
 	$(ON_SCREEN) $(BIN)/napari-medseg demo $(SCHEME) $(DEMO_OPTIONS)
 
 test: $(STAMP) | sysdeps ## run the tests
-	$(ON_SCREEN) $(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(ON_SCREEN) $(BIN)/python -m pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_OPTIONS)
 
 test-slow: $(STAMP) | sysdeps ## run the tests that take minutes
 	$(ON_SCREEN) $(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
@@ -135,7 +136,14 @@ def test_interrupted_it_leaves_no_process_and_one_process_finishes_the_bands(
     child = subprocess.Popen(started, start_new_session=True, **pipes)
     wait_until(lambda: bool(workers_under_way(tmp_path / "large.partial")))
     below = psutil.Process(child.pid).children(recursive=True)
+    # Held for a moment, so that a fast machine does not finish first.
+    for process in below:
+        process.suspend()
     os.killpg(child.pid, signal.SIGINT)
+    time.sleep(0.5)
+    for process in below:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
     _, words = child.communicate(timeout=WAIT)
     assert child.returncode == 130
     assert words.splitlines()[-1] == "Interrupted; the work so far is kept."

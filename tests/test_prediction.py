@@ -62,7 +62,7 @@ def test_results_of_a_large_image_go_by_the_disk_and_are_the_same(model, tmp_pat
     shares = api.read(out / "picture-probabilities.zarr")
     assert shares.channels == ("background", "spot")
     np.testing.assert_array_equal(shares.region(), expected.probabilities)
-    names = ["predictions.csv", f"picture.{label_format}", "picture-probabilities.zarr"]
+    names = ["predictions.csv", f"picture.{label_format}", "picture-probabilities.zarr", "picture-trace.json"]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
     assert all(isinstance(array, zarr.Array) for array in given), "neither result was held in memory"
 

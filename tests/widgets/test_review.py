@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QPushButton, QWidget
 
+from napari_medseg.api import work_report as work_report_module
 from napari_medseg.api.work_report import work_report
 from napari_medseg.data.dataset import Dataset
 from napari_medseg.data.finishing import mark_done, record_labels
@@ -278,6 +279,7 @@ def test_a_second_window_follows_and_locks_what_the_first_one_reviewed(desk, qtb
 def test_what_was_corrected_is_told_to_the_history_and_shown(desk, qtbot, tmp_path, monkeypatch):
     viewer, _, session = desk
     monkeypatch.setattr(case_work, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(work_report_module, "_LEAST_SECONDS", 0.0)
     session.open_case("case1")
     says = np.zeros(SHAPE, np.uint8)
     says[100:300, 100:300] = 1

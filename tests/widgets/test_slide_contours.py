@@ -172,7 +172,8 @@ def tag_tiles(slide: Slide, folder: Path) -> None:
     # The case's own tag is another thing.
     assert Dataset.open(folder).case("a").tag == ""
     slide.key(Qt.Key.Key_2)
-    slide.drag((1500, 3500), (1500, 2500))
+    # A hand makes several moves; one alone may follow the press too fast to be told.
+    slide.drag((1500, 3500), (1500, 3000), (1500, 2500))
     slide.until(lambda: slide.open.tiles.counts() == {"malignant": 1, "benign": 1})
     slide.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     slide.until(lambda: slide.open.tiles.counts() == {"malignant": 3, "benign": 1})
