@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import os
 import signal
 import subprocess
@@ -133,7 +134,9 @@ def test_interrupted_it_leaves_no_process_and_one_process_finishes_the_bands(
 ) -> None:
     started = command(tmp_path, folder / "large.svs", "--workers", "2")
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    child = subprocess.Popen(started, start_new_session=True, **pipes)
+    # Programs started in the background of a shell would not hear of an interrupt.
+    hearing = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    child = subprocess.Popen(started, start_new_session=True, preexec_fn=hearing, **pipes)
     wait_until(lambda: bool(workers_under_way(tmp_path / "large.partial")))
     below = psutil.Process(child.pid).children(recursive=True)
     # Held for a moment, so that a fast machine does not finish first.
