@@ -32,7 +32,7 @@ from napari_medseg.annotation.interpolation import interpolate
 from napari_medseg.annotation.ranges import cut_range, fill_range
 from napari_medseg.annotation.smoothing import smooth
 from napari_medseg.errors import AnnotationError
-from napari_medseg.inference.volume_evaluation import surface_distances
+from napari_medseg.inference.structure_evaluation import surface_distances
 from napari_medseg.io import read
 
 SETS = {"mr_msd_hippocampus": ("hippocampus", (1, 2)), "ct_lidc_nodules": ("nodule", (1,))}
