@@ -85,7 +85,7 @@ class Cluster:
             self._compute: Compute = self._client.run(_choose, *wanted, workers=[first])[first]
             self._refuse_unlike()
             self._client.subscribe_topic(self._run, self._on_event)
-        except BaseException:
+        except BaseException:  # also when interrupted: nobody else would close the connection
             self._client.close()
             raise
 

@@ -6,8 +6,7 @@ import argparse
 from typing import Any
 
 from napari_medseg.commands import Result
-from napari_medseg.commands._reporting import add_event_option, reporting
-from napari_medseg.commands.train import add_device_options
+from napari_medseg.commands._computing import add_computing_options, computing
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,9 +16,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("model_b", metavar="MODEL_B", help="model file or run folder: the new one")
     parser.add_argument("data", metavar="DATASET", help="data set folder")
     parser.add_argument("--split", default="val", choices=["val", "test"], help="which cases (default: val)")
-    add_device_options(parser)
-    add_event_option(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_computing_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -27,16 +24,13 @@ def run(args: argparse.Namespace) -> Result:
     """Print the sentence and a table, or the JSON document."""
     from napari_medseg import api
 
-    with reporting(args) as report:
+    with computing(args) as how:
         document = api.compare(
             args.model_a,
             args.model_b,
             args.data,
             split=args.split,
-            device=args.device,
-            precision=args.precision,
-            threads=args.threads,
-            report=report,
+            **how,
         )
     if args.events:
         return Result()

@@ -6,8 +6,7 @@ import argparse
 from typing import Any
 
 from napari_medseg.commands import Result
-from napari_medseg.commands._reporting import add_event_option, reporting
-from napari_medseg.commands.train import add_device_options
+from napari_medseg.commands._computing import add_computing_options, computing
 
 
 def add_parser(subparsers: Any) -> None:
@@ -15,9 +14,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("contradictions", help="what cannot all be true: tags, drawings, twins, a model")
     parser.add_argument("data", metavar="DATASET", help="data set folder")
     parser.add_argument("--model", help="also ask this model: a file, or a run folder")
-    add_device_options(parser)
-    add_event_option(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_computing_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -25,14 +22,11 @@ def run(args: argparse.Namespace) -> Result:
     """Print a line each, or the JSON document."""
     from napari_medseg import api
 
-    with reporting(args) as report:
+    with computing(args) as how:
         document = api.find_contradictions(
             args.data,
             args.model,
-            device=args.device,
-            precision=args.precision,
-            threads=args.threads,
-            report=report,
+            **how,
         )
     return Result() if args.events else Result(document=document, text=_as_text(document))
 

@@ -6,8 +6,7 @@ import argparse
 from typing import Any
 
 from napari_medseg.commands import Result
-from napari_medseg.commands._reporting import add_event_option, reporting
-from napari_medseg.commands.train import add_device_options
+from napari_medseg.commands._computing import add_computing_options, computing
 
 #: As in `napari_medseg.inference.ranking`, which needs torch.
 STRATEGIES = ("random", "foreground-random", "entropy", "disagreement", "clasp")
@@ -26,9 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--kind", choices=["contour", "tag"], help="which label (default: contour where classes are)")
     parser.add_argument("--n", type=int, metavar="N", help=f"how many cases ({_SHOWN}; with --json all)")
     parser.add_argument("--seed", type=int, default=0, help="of random choices")
-    add_device_options(parser)
-    add_event_option(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_computing_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -36,7 +33,7 @@ def run(args: argparse.Namespace) -> Result:
     """Print the first cases and the advice, or the JSON document."""
     from napari_medseg import api
 
-    with reporting(args) as report:
+    with computing(args) as how:
         document = api.next_cases(
             args.data,
             args.model,
@@ -44,10 +41,7 @@ def run(args: argparse.Namespace) -> Result:
             kind=args.kind,
             n=args.n,
             seed=args.seed,
-            device=args.device,
-            precision=args.precision,
-            threads=args.threads,
-            report=report,
+            **how,
         )
     return Result() if args.events else Result(document=document, text=_as_text(document, args.n or _SHOWN))
 

@@ -6,8 +6,7 @@ import argparse
 from typing import Any
 
 from napari_medseg.commands import Result
-from napari_medseg.commands._reporting import add_event_option, reporting
-from napari_medseg.commands.train import add_device_options
+from napari_medseg.commands._computing import add_computing_options, computing
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,9 +16,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--model", help="model file or run folder; the model in use when not given")
     parser.add_argument("--finished", action="store_true", help="also cases that are done")
     parser.add_argument("--calibrate", action="store_true", help="calibrate on the validation cases anew")
-    add_device_options(parser)
-    add_event_option(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_computing_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -27,16 +24,13 @@ def run(args: argparse.Namespace) -> Result:
     """Print a line per case, or the JSON document."""
     from napari_medseg import api
 
-    with reporting(args) as report:
+    with computing(args) as how:
         document = api.expected_quality(
             args.data,
             args.model,
             finished=args.finished,
             calibrate=args.calibrate,
-            device=args.device,
-            precision=args.precision,
-            threads=args.threads,
-            report=report,
+            **how,
         )
     return Result() if args.events else Result(document=document, text=_as_text(document))
 

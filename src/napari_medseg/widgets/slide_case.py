@@ -6,7 +6,6 @@ moves it. Whatever else is drawn on slides (contours, tile tags) comes as a `Sli
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +19,7 @@ from napari_medseg.data.finishing import mark_done
 from napari_medseg.data.label_layout import relative, slices
 from napari_medseg.data.label_store import LabelStore
 from napari_medseg.data.painted_counts import PaintedCounts
+from napari_medseg.data.slide_cases import is_large
 from napari_medseg.data.slide_master import SlideMaster, is_slide_master
 from napari_medseg.data.slide_window import SlideWindow, common_box, downsample_near, usual_downsample, window_in_middle
 from napari_medseg.errors import DatasetError, MedsegError
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from napari_medseg.data.dataset import Dataset
 
 Mask = npt.NDArray[np.bool_]
-
-#: In a data set of slides every picture is called one: only those with levels, or of more pixels, are worked on so.
-_SMALL_PIXELS = 4096**2
 
 
 class SlidePart(Protocol):
@@ -325,4 +322,4 @@ def _is_whole_slide(dataset: Dataset, case: Case, image: Image) -> bool:
     if drawn is not None and (drawn / "zarr.json").exists():
         # Otherwise it was drawn on pixel by pixel, as long as the slide counted as a picture.
         return is_slide_master(drawn)
-    return len(image.levels) > 1 or math.prod(image.spatial_shape) > _SMALL_PIXELS
+    return is_large(image)
